@@ -1,0 +1,35 @@
+# make demo   the real chain on scikit-learn's digits      make test   all tests
+# make lint   style of code and workflow                   make bench  what backs the figures of speed
+
+PYTHON ?= python3
+# Snakemake's jobs call `python`, so the environment must come first on the path.
+RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.venv/installed: envs/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --disable-pip-version-check -r envs/requirements.txt
+	.venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.PHONY: environment demo test lint bench
+environment: .venv/installed
+
+demo: .venv/installed
+	$(RUN) snakemake --cores all --configfile config/demo.yaml
+	@echo
+	@echo "The figure:  results/demo/figures/figure1.png (and .pdf), results/demo/figures/curves.png"
+	@echo "The numbers: results/demo/evaluations.csv, results/demo/required_pretraining.csv"
+	@echo "The report:  results/demo/report.html"
+
+test: .venv/installed
+	$(RUN) python -m pytest -n 2 --dist loadscope
+
+lint: .venv/installed
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) snakefmt --check Snakefile workflow
+	$(RUN) snakemake --lint
+
+bench: .venv/installed
+	$(RUN) python benchmarks/selection.py
+	$(RUN) python benchmarks/workflow.py

@@ -1,0 +1,26 @@
+"""How long must a network be trained before it can be pruned well?
+
+The chain: prepare -> subset -> pretrain (a job a checkpoint) -> prune -> evaluate -> collect -> figures -> report
+"""
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/subset.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/prune.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/collect.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/targets.smk"
+
+
+# Everything that `targets` names in the configuration.
+rule all:
+    default_target: True
+    input:
+        of_targets(CHAIN.products),

@@ -1,0 +1,81 @@
+"""How long the workflow itself takes: planning the paper's sweep, seeing that nothing is to be done, starting a job.
+
+    python benchmarks/workflow.py
+
+The sweep is not computed: its files are made empty, and Snakemake is told by --touch that they are finished.
+"""
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+REPEATS = 5
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(ROOT / "config", folder / "config")
+        planned, said = timed([*SNAKEMAKE, "-n"], folder)
+        jobs = next(line.split()[1] for line in said.splitlines() if line.startswith("total"))
+        print(f"dry run of figure1, {jobs} jobs: {planned:.1f} s")
+
+        listing = subprocess.run(
+            [*SNAKEMAKE, "-n", "--quiet", "host"], cwd=folder, check=True, capture_output=True, text=True
+        )
+        outputs = [line for line in (listing.stdout + listing.stderr).splitlines() if line.startswith("    output: ")]
+        for line in outputs:
+            for path in line.removeprefix("    output: ").split(", "):
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).touch()
+        subprocess.run([*SNAKEMAKE, "--touch"], cwd=folder, check=True, capture_output=True)
+        decided, said = timed([*SNAKEMAKE], folder)
+        assert "Nothing to be done" in said, said[-2000:]
+        print(f"deciding that nothing is to be done: {decided:.1f} s")
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "config").mkdir()
+        shutil.copy(ROOT / "config/demo.yaml", folder / "config/config.yaml")
+        subprocess.run([*SNAKEMAKE, "subset_all"], cwd=folder, check=True, capture_output=True)
+        settings = json.loads((folder / "results/demo/subset/examples-100/seed-0.provenance.json").read_text())[
+            "settings"
+        ]
+        subset = [
+            "scripts/subset.py",
+            "--data",
+            f"{folder}/results/data/digits/images.safetensors",
+            "--examples",
+            "100",
+        ]
+        subset += ["--seed", "0", "--settings", json.dumps(settings), "--output", f"{folder}/again.safetensors"]
+        commands = {
+            "a subset job, from start to end": subset,
+            "an evaluate job, imports and arguments": ["scripts/evaluate.py", "--help"],
+            "`import torch`, for comparison": ["-c", "import torch"],
+        }
+        times: dict[str, list[float]] = {what: [] for what in commands}
+        for _ in range(REPEATS):
+            for what, arguments in commands.items():
+                times[what].append(timed([sys.executable, *arguments], ROOT)[0])
+        for what, seconds in times.items():
+            print(f"{what}: {statistics.median(seconds):.2f} s (median of {REPEATS})")
+
+
+def timed(command: list[str], folder: Path) -> tuple[float, str]:
+    began = time.perf_counter()
+    result = subprocess.run(
+        command, cwd=folder, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return time.perf_counter() - began, result.stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How long must a network be trained before it can be pruned well?"""

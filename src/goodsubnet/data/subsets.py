@@ -1,0 +1,89 @@
+"""Sub-datasets: which training examples a trial may see.
+
+Sizes are drawn independently of each other: a larger subset does not contain the smaller one of the same
+seed. So results at different sizes are independent samples, and adding a size never depends on the sizes
+there were.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import UserError
+from .randomness import random_generator
+
+SHARES = ("equal", "data")
+
+
+def draw_subset(labels: np.ndarray, examples: int, seed: int, shares: str = "equal", *, name: str) -> np.ndarray:
+    """Draws `examples` indices into `labels`, uniformly without replacement within each class.
+
+    labels: original classes 0 .. K-1 (not groups of them), shape (count,). shares: "equal" takes examples / K
+    of each class, "data" as many as the class has in the data (`class_shares`). The draw is a function of
+    (name, examples, seed), where `name` is the data set's.
+
+    Returns int64 of shape (examples,), sorted: shuffling is the task of the batch order. Raises UserError
+    where the data cannot give such a subset.
+    """
+    quotas = class_shares(np.bincount(labels).tolist(), examples, shares)
+    generator = random_generator("subset", name, examples, seed)
+    drawn = [
+        generator.choice(np.flatnonzero(labels == label), quota, replace=False) for label, quota in enumerate(quotas)
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def class_shares(class_counts: Sequence[int], examples: int, shares: str) -> list[int]:
+    """How many examples of each class a subset has. Raises UserError as `check_subset_size` does.
+
+    "data": examples * count / total, rounded by largest remainders, ties to the lowest class, so that the
+    numbers add up to `examples`; a rare class may get none.
+    """
+    check_subset_size(class_counts, examples, shares)
+    if shares == "equal":
+        return [examples // len(class_counts)] * len(class_counts)
+    total = sum(class_counts)
+    quotas = [examples * count // total for count in class_counts]
+    remainders = [examples * count % total for count in class_counts]
+    by_remainder = sorted(range(len(quotas)), key=lambda label: -remainders[label])
+    for label in by_remainder[: examples - sum(quotas)]:
+        quotas[label] += 1
+    return quotas
+
+
+def check_subset_size(
+    class_counts: Sequence[int], examples: int, shares: str, class_names: Sequence[str] | None = None
+) -> None:
+    """Raises UserError where data with these counts of each class has no such subset. Needs no data."""
+    if shares not in SHARES:
+        raise UserError(f"shares: {shares!r} is not known; choose one of {', '.join(SHARES)}.")
+    if shares == "data":
+        total = sum(class_counts)
+        if not 1 <= examples <= total:
+            nearest = 1 if examples < 1 else total
+            raise UserError(
+                f"examples: {examples} asked, but the training data have {total}; nearest allowed: {nearest}."
+            )
+        return
+    classes = len(class_counts)
+    smallest = min(range(classes), key=lambda label: class_counts[label])
+    largest = classes * class_counts[smallest]
+    name = smallest if class_names is None else class_names[smallest]
+    if largest == 0:
+        raise UserError(
+            f"examples: {examples} asked with equal shares of {classes} classes, but class {name} has no"
+            " training examples; use shares: data, or remove the class."
+        )
+    if 1 <= examples <= largest and examples % classes == 0:
+        return
+    below = examples // classes * classes
+    nearest = sorted({min(max(value, classes), largest) for value in (below, below + classes)})
+    reason = (
+        f"the smallest class ({name}) has only {class_counts[smallest]} training examples"
+        if examples > largest
+        else f"equal shares need a positive multiple of {classes}"
+    )
+    raise UserError(
+        f"examples: {examples} asked with equal shares of {classes} classes, but {reason};"
+        f" nearest allowed: {' or '.join(map(str, nearest))}."
+    )

@@ -1,0 +1,5 @@
+"""The one exception that people are meant to read."""
+
+
+class UserError(Exception):
+    """Something the user can mend: the message names the key or file, what is wrong, and what to do."""

@@ -1,0 +1,271 @@
+"""What every script does around its science: settings in, a lock, checked inputs, outputs with provenance, signals.
+
+A job is a process that makes the artifacts of one stem. It holds a kernel lock on them, so that a survivor of a killed
+run and its successor never write together, and it leaves either complete artifacts with their sidecar, or nothing.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from goodsubnet import artifacts
+from goodsubnet.errors import UserError
+
+TERMINATED = 128 + signal.SIGTERM
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments that every script has."""
+    arguments = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--settings", required=True, type=json.loads, help="settings of the stage, as JSON")
+    arguments.add_argument("--output", required=True, type=Path, help="the artifact to make")
+    return arguments
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script's `main`: what a person must mend is one line, and SIGTERM ends it with everything saved."""
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except MemoryError as error:
+        sys.exit(f"error: out of memory ({error}); lower the width or the number of examples, or add memory")
+
+
+class Signals:
+    """Whether a signal to stop has come; while `deferred`, it waits until the job has saved what it has."""
+
+    deferred = False
+    received: int | None = None
+
+
+def _stop(number: int, _frame: Any) -> None:
+    Signals.received = number
+    if not Signals.deferred:
+        print("stopped by a signal: the same command again makes this anew")
+        raise SystemExit(128 + number)
+
+
+@contextlib.contextmanager
+def deferred_signals():
+    """Within this block SIGTERM and Ctrl-C only set `Signals.received`; at its end they take effect."""
+    Signals.deferred = True
+    try:
+        yield
+    finally:
+        Signals.deferred = False
+    if Signals.received is not None:
+        raise SystemExit(128 + Signals.received)
+
+
+class Job:
+    """The making of one artifact, or of several with one stem.
+
+    stage: name of the rule. settings: the stage's settings, with the fingerprint of its code.
+    inputs: name -> path, or list of paths; verified on entry. wildcards: what the path says (seed, iteration ...).
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        output: Path,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, Path | None],
+        **wildcards: Any,
+    ) -> None:
+        self.stage = stage
+        self.output = Path(output)
+        self.stem = artifacts.stem(output)
+        self.settings = dict(settings)
+        self.wildcards = wildcards
+        self.inputs = {name: Path(path) for name, path in inputs.items() if path is not None}
+        self._outputs: dict[str, dict[str, Any]] = {}
+        self.facts: dict[str, Any] = {"device": "cpu", "threads": 1}
+
+    def __enter__(self) -> "Job":
+        self._began = time.perf_counter()
+        self._hashes = {name: artifacts.verify(path) for name, path in self.inputs.items()}
+        waited = self._lock()
+        # What a killed job was writing.
+        _remove(self.output.parent.glob(f".{self.stem}.*.tmp"))
+        _remove(self.progress_path.parent.glob(f".{self.stem}-*.tmp"))
+        if waited and self._made_meanwhile():
+            print(f"{self.output} was made by the process that held its lock: nothing to do")
+            self._unlock()
+            raise SystemExit(0)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: Any) -> None:
+        try:
+            if kind is None:
+                artifacts.write(artifacts.sidecar(self.output), artifacts.encode_json(self._provenance()))
+                # That of other settings, too: nobody will go on with it.
+                _remove(self.progress_path.parent.glob(f"{self.stem}-*"))
+                with contextlib.suppress(OSError):
+                    self.progress_path.parent.rmdir()
+        finally:
+            self._unlock()
+
+    def tensors(self, name: str) -> dict:
+        """Tensors of the input `name`, mapped into memory (it was verified on entry)."""
+        return artifacts.map_tensors(self.inputs[name])
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.inputs[name].read_bytes())
+
+    def save_tensors(self, tensors: Mapping[str, Any]) -> None:
+        self.save(".safetensors", artifacts.encode_tensors(tensors))
+
+    def save_json(self, value: Any, suffix: str = ".json") -> None:
+        self.save(suffix, artifacts.encode_json(value))
+
+    def save(self, suffix: str, content: bytes) -> None:
+        """Write `<stem><suffix>` beside the output."""
+        path = self.output.with_name(self.stem + suffix)
+        artifacts.write(path, content)
+        self._outputs[path.name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+    @property
+    def key(self) -> str:
+        """A hash of all that the result depends on: settings, code, inputs and wildcards."""
+        parts = json.dumps([self.stage, self.settings, self._hashes, self.wildcards], sort_keys=True)
+        return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+    @property
+    def progress_path(self) -> Path:
+        """Where unfinished work is kept: keyed, so that other settings, inputs or code never resume it."""
+        return self.output.parent / ".progress" / f"{self.stem}-{self.key}"
+
+    def save_progress(self, tensors: Mapping[str, Any]) -> None:
+        content = artifacts.encode_tensors(tensors)
+        artifacts.write(self.progress_path, hashlib.sha256(content).digest() + content)
+
+    def load_progress(self) -> dict | None:
+        """What `save_progress` kept, or None if there is nothing, or nothing that can be trusted."""
+        from safetensors.numpy import load
+
+        try:
+            content = self.progress_path.read_bytes()
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(content[32:]).digest() != content[:32]:
+            print(f"{self.progress_path} is damaged: this segment starts again from its checkpoint")
+            return None
+        return load(content[32:])
+
+    def _lock(self) -> bool:
+        """Hold the kernel lock on the output; True if another process had to be waited for."""
+        path = self.output.with_name(f".{self.stem}.lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write to {path.parent}: {error.strerror}") from None
+        waited = False
+        while True:
+            try:
+                descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise UserError(f"cannot write to {path.parent}: {error.strerror}") from None
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"waiting: another process is making {self.output}", flush=True)
+                waited = True
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # The holder before us removed the file that we have just locked: the name stands for another one now.
+            if _same_file(path, descriptor):
+                self._lock_path, self._lock_descriptor = path, descriptor
+                return waited
+            os.close(descriptor)
+
+    def _unlock(self) -> None:
+        self._lock_path.unlink(missing_ok=True)
+        os.close(self._lock_descriptor)
+
+    def _made_meanwhile(self) -> bool:
+        try:
+            recorded = artifacts.read_provenance(self.output)
+            for name in recorded["outputs"]:
+                artifacts.verify(self.output.with_name(name))
+        except UserError:
+            return False
+        return recorded["key"] == self.key
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "settings": self.settings,
+            "wildcards": self.wildcards,
+            "key": self.key,
+            "inputs": {
+                name: {"path": str(self.inputs[name]), "sha256": digest} for name, digest in self._hashes.items()
+            },
+            "outputs": self._outputs,
+            "commit": _commit(),
+            "versions": _versions(),
+            "machine": {"system": platform.platform(), "processor": platform.machine()},
+            **self.facts,
+            "seconds": round(time.perf_counter() - self._began, 3),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _same_file(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _commit() -> str | None:
+    """The git commit of the code, with "-dirty" where it was changed since, or None outside a repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    with contextlib.suppress(OSError):
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode == 0:
+            return result.stdout.strip()
+    return None
+
+
+def _versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that this process has loaded."""
+    names = ("numpy", "numba", "torch", "torchvision", "sklearn", "pandas", "matplotlib", "safetensors")
+    loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in names}
+    return {"python": platform.python_version()} | {name: text for name, text in loaded.items() if text}
+
+
+class Progress:
+    """Lines for a long job's log: how far, how fast, how long still; at most one every `interval` seconds."""
+
+    def __init__(self, what: str, first: int, last: int, interval: float = 10.0) -> None:
+        self._what, self._first, self._last, self._interval = what, first, last, interval
+        self._began = self._printed = time.monotonic()
+
+    def __call__(self, now: int) -> None:
+        moment = time.monotonic()
+        if moment - self._printed < self._interval or now <= self._first:
+            return
+        self._printed = moment
+        rate = (now - self._first) / (moment - self._began)
+        left = (self._last - now) / rate
+        print(f"{self._what} {now:,} of {self._last:,} | {rate:,.1f} a second | {left:,.0f} s left", flush=True)

@@ -1,0 +1,36 @@
+"""Greedy forward selection (Algorithm 1), with replacement."""
+
+from pydantic import Field
+
+from goodsubnet.errors import UserError
+from goodsubnet.jobs import Progress
+from goodsubnet.methods import Candidates
+from goodsubnet.settings import Count, MethodSettings
+
+
+class Settings(MethodSettings):
+    """Algorithm 1: at each step the neuron that lowers the loss of the average most; one may come again."""
+
+    max_steps: Count = Field(
+        2000,
+        description="with `distinct`: stop after so many steps even with fewer neurons, as at initialisation, "
+        "where the same few come again and again; the column `distinct` tells how many",
+    )
+
+
+def select(candidates: Candidates, settings: dict, seed: int):
+    from goodsubnet.selection import greedy_forward_selection
+
+    try:
+        return greedy_forward_selection(
+            candidates.outputs(),
+            candidates.targets,
+            settings["steps"],
+            candidates.loss,
+            distinct=settings["distinct"],
+            max_steps=settings["max_steps"],
+            threads=candidates.threads,
+            after_step=Progress("step", 0, settings["steps"] or settings["max_steps"]),
+        )
+    except ValueError as error:
+        raise UserError(f"the selection failed: {error}; look at the training of this checkpoint") from None

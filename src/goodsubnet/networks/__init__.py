@@ -1,0 +1,1 @@
+"""Networks: what they compute, and how their weights begin. One module a kind."""

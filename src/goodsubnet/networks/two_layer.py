@@ -1,0 +1,66 @@
+"""The two-layer network of the paper: f(x) = (1/N) sum_i b_i act(a_i . x), an average over N hidden neurons.
+
+Weights are a mapping {"a": (N, d), "b": (N,)}. Every function takes numpy arrays or torch tensors and returns the
+same kind, so that training, pruning on an accelerator and evaluation without torch share one definition.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "relu": lambda x: x.clip(min=0),
+    "tanh": lambda x: np.tanh(x) if isinstance(x, np.ndarray) else x.tanh(),
+}
+
+
+def initial_weights(
+    width: int, inputs: int, initialisation: str, generator: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Weights before training, float32.
+
+    initialisation: "scaled", a_i ~ N(0, I/d) [chosen, for MNIST], or "unit", a_i ~ N(0, I) [Assumption 1];
+    b_i ~ N(0, 1) in both.
+    """
+    scale = inputs**-0.5 if initialisation == "scaled" else 1.0
+    return {
+        "a": (scale * generator.standard_normal((width, inputs))).astype(np.float32),
+        "b": generator.standard_normal(width).astype(np.float32),
+    }
+
+
+def forward(weights: Mapping[str, Any], inputs: Any, activation: str) -> Any:
+    """Output of the dense network (eq. 2). inputs: (examples, d). Returns (examples,)."""
+    hidden = ACTIVATIONS[activation](inputs @ weights["a"].T)
+    return hidden @ weights["b"] / len(weights["b"])
+
+
+def forward_in_blocks(weights: Mapping[str, Any], inputs: Any, activation: str, cells: int = 2**24) -> np.ndarray:
+    """`forward` for measuring, on the CPU as numpy: at most `cells` hidden outputs (64 MB) are held at a time."""
+    rows = max(1, cells // len(weights["b"]))
+    blocks = [forward(weights, inputs[start : start + rows], activation) for start in range(0, len(inputs), rows)]
+    return np.concatenate([block if isinstance(block, np.ndarray) else block.cpu().numpy() for block in blocks])
+
+
+def subnetwork_forward(weights: Mapping[str, Any], share: Any, inputs: Any, activation: str) -> Any:
+    """Output of a subnetwork (eq. 3). share: (neurons,), the multiplicity of each neuron over the number of steps."""
+    return ACTIVATIONS[activation](inputs @ weights["a"].T) @ (weights["b"] * share)
+
+
+def neuron_outputs(weights: Mapping[str, Any], inputs: Any, activation: str, block: int = 512) -> Any:
+    """Outputs of the single neurons (eq. 1), column i is phi_i.
+
+    Returns (examples, neurons) float32, laid out neuron by neuron as the selection reads it: the transpose of a
+    contiguous (neurons, examples) array, made in blocks of neurons so that nothing else of this size is held.
+    """
+    neurons, examples = len(weights["b"]), len(inputs)
+    if isinstance(inputs, np.ndarray):
+        outputs = np.empty((neurons, examples), np.float32)
+    else:
+        outputs = inputs.new_empty((neurons, examples))
+    columns = inputs.T
+    for start in range(0, neurons, block):
+        rows = slice(start, start + block)
+        outputs[rows] = ACTIVATIONS[activation](weights["a"][rows] @ columns) * weights["b"][rows, None]
+    return outputs.T

@@ -1,0 +1,150 @@
+"""Algorithm 1: greedy forward selection of neurons, exact and fast."""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from goodsubnet.selection.losses import LOSSES, canonical_score, decide, losses_along, mean_loss
+
+__all__ = [
+    "Selection",
+    "canonical_score",
+    "decide",
+    "greedy_forward_selection",
+    "losses_along",
+    "mean_loss",
+    "search_for",
+]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The neurons chosen, in order and with repeats (int64), and the mean loss after each step (float64)."""
+
+    neurons: np.ndarray
+    losses: np.ndarray
+
+    @property
+    def distinct(self) -> int:
+        """How many different neurons were chosen."""
+        return len(set(self.neurons.tolist()))
+
+
+def greedy_forward_selection(
+    outputs,
+    targets,
+    steps=None,
+    loss="logistic",
+    *,
+    distinct=None,
+    max_steps=10_000,
+    threads=None,
+    after_step=None,
+) -> Selection:
+    """Choose neurons one at a time, each the one that lowers the loss of the average most.
+
+    outputs: (examples, neurons) float32 or float64, numpy or torch; column i is phi_i, the output of neuron i before
+    averaging. The transpose of a C-contiguous (neurons, examples) array is used as it is; any other layout is copied.
+    A tensor on an accelerator is searched there.
+    targets: (examples,) finite; for the logistic loss 0 or 1.
+    steps, distinct: stop after so many steps, or at so many different neurons; exactly one of them. With `distinct`
+    also after `max_steps`, with fewer: a neuron may be chosen again, and at initialisation few differ.
+    threads: of the processor, default all that numba may use. They change no result.
+    after_step: called with the number of steps done.
+    Returns the neurons in the order chosen, repeats included, and the mean loss after each step; torch tensors (on
+    the processor) if `outputs` was one. Each choice is the true minimum over all neurons, near-ties decided in
+    float64, ties to the lowest index. The first call on a machine compiles for about 10 s.
+    Raises ValueError for NaN or infinite values, shapes that disagree, or other types of numbers.
+    Source: Algorithm 1, eqs. (9)-(11).
+    """
+    torch = sys.modules["torch"] if _is_torch(outputs) else None
+    values, targets = _checked(outputs, targets, loss)
+    neurons = values.shape[1]
+    if (steps is None) == (distinct is None):
+        raise ValueError("give exactly one of steps and distinct")
+    wanted = steps if distinct is None else distinct
+    if wanted != int(wanted) or wanted < 1:
+        raise ValueError(f"{'steps' if distinct is None else 'distinct'} must be a whole number from 1, not {wanted}")
+    if distinct is not None and distinct > neurons:
+        raise ValueError(f"distinct={distinct}, but there are only {neurons} neurons")
+
+    from goodsubnet.selection.kernels import limit_threads
+
+    before = limit_threads(threads)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported, or bounds nothing
+            search = search_for(values, targets, loss)
+            chosen, losses = _select(search, steps, distinct, max_steps, loss, after_step)
+    finally:
+        limit_threads(before)
+    if torch is not None:
+        return Selection(torch.from_numpy(chosen), torch.from_numpy(losses))
+    return Selection(chosen, losses)
+
+
+def _select(search, steps, distinct, max_steps, loss, after_step):
+    chosen, losses = [], []
+    limit = steps if distinct is None else max_steps
+    while len(chosen) < limit and (distinct is None or len(set(chosen)) < distinct):
+        chosen.append(search.best())
+        search.add(chosen[-1])
+        losses.append(mean_loss(search.total / len(chosen), search.targets, loss))
+        if not np.isfinite(losses[-1]):
+            raise ValueError("outputs or targets are so large that the loss overflows")
+        if after_step is not None:
+            after_step(len(chosen))
+    return np.array(chosen, np.int64), np.array(losses, np.float64)
+
+
+def search_for(outputs, targets, loss: str):
+    """The stepwise search: `best()` finds a step's neuron, `add(neuron)` takes it and goes on.
+
+    Arguments as in `greedy_forward_selection`. Its `total`, `step`, `columns.column` and `targets` are what `decide`
+    needs to compare the best neurons of several searches.
+    """
+    values, targets = _checked(outputs, targets, loss)
+    if _is_torch(values):
+        from goodsubnet.selection.accelerator import DeviceColumns
+
+        columns = DeviceColumns(values.T, targets)
+    else:
+        from goodsubnet.selection.columns import Columns
+
+        columns = Columns(np.ascontiguousarray(values.T), targets)
+    if loss == "squared":
+        from goodsubnet.selection.squared import SquaredSearch
+
+        return SquaredSearch(columns, targets)
+    from goodsubnet.selection.logistic import LogisticSearch
+
+    return LogisticSearch(columns, targets)
+
+
+def _is_torch(value) -> bool:
+    return type(value).__module__.partition(".")[0] == "torch"
+
+
+def _checked(outputs, targets, loss):
+    """Outputs as a numpy view, or as a tensor where they lie on an accelerator, and targets as float64."""
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
+    if _is_torch(outputs):
+        outputs = outputs.detach()
+        outputs = outputs.numpy() if outputs.device.type == "cpu" else outputs
+    elif not isinstance(outputs, np.ndarray):
+        raise ValueError(f"outputs must be a numpy array or a torch tensor, not {type(outputs).__name__}")
+    if _is_torch(targets):
+        targets = targets.detach().cpu().numpy()
+    if str(outputs.dtype).removeprefix("torch.") not in ("float32", "float64"):
+        raise ValueError(f"outputs must be float32 or float64, not {outputs.dtype}")
+    if outputs.ndim != 2 or 0 in outputs.shape:
+        raise ValueError(f"outputs must be (examples, neurons), at least one of each, not {tuple(outputs.shape)}")
+    targets = np.ascontiguousarray(targets, np.float64)
+    if targets.shape != (outputs.shape[0],):
+        raise ValueError(f"targets must be ({outputs.shape[0]},), one an example, not {targets.shape}")
+    if not np.isfinite(targets).all():
+        raise ValueError("targets contain NaN or infinite values")
+    if loss == "logistic" and not np.isin(targets, (0, 1)).all():
+        raise ValueError("targets of the logistic loss must be 0 or 1")
+    return outputs, targets

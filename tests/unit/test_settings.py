@@ -1,0 +1,122 @@
+"""The typed settings are the one source: the pages and the schema are made from them, and the files are valid."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from goodsubnet import settings
+from goodsubnet.cli import main
+from goodsubnet.documentation import PLACES, schema, with_tables
+from goodsubnet.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+CONFIGURATIONS = sorted(ROOT.glob("config/*.yaml"))
+
+
+def raw(name: str) -> dict:
+    return yaml.safe_load((ROOT / "config" / name).read_text())
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
+def test_every_configuration_is_valid(path, capsys):
+    main(["check", str(path)])
+    assert "is valid" in capsys.readouterr().out
+
+
+def test_the_readmes_configuration_is_valid():
+    (text,) = (ROOT / "README.md").read_text().split("```yaml\n")[1:]
+    assert settings.load_configuration(yaml.safe_load(text.split("```")[0])).targets == ["mine"]
+
+
+def test_the_page_and_the_schema_are_those_of_the_models():
+    """Where this fails: `goodsubnet document`."""
+    page = (ROOT / "config/README.md").read_text()
+    assert with_tables(page) == page
+    assert json.loads((ROOT / "config/schema.json").read_text()) == schema()
+
+
+def test_every_key_is_explained():
+    for name in PLACES:
+        for key, field in getattr(settings, name).model_fields.items():
+            assert field.description, f"{name}.{key}"
+
+
+def test_the_sweep_is_the_papers():
+    chosen = settings.load_configuration(raw("config.yaml"))
+    assert chosen.targets == ["figure1"]
+    figure1, plain = chosen.experiments["figure1"], chosen.experiments["figure1_plain"]
+    assert [chosen.networks[name].width for name in figure1.networks] == [5000, 10000, 20000]
+    assert figure1.examples == [1000, *range(5000, 50001, 5000)]
+    assert figure1.seeds == [0, 1, 2]
+    assert figure1.pretrain.checkpoint_iterations == list(range(0, 8001, 1000))
+    assert chosen.methods["greedy"].steps == 200
+    assert (figure1.pretrain.lr_scaling, plain.pretrain.lr_scaling) == ("per_neuron", "plain")
+    same = {"learning_rate", "lr_scaling"}
+    assert plain.pretrain.model_dump(exclude=same) == figure1.pretrain.model_dump(exclude=same)
+    assert plain.model_dump(exclude={"pretrain"}) == figure1.model_dump(exclude={"pretrain"})
+
+
+def test_all_faults_are_told_at_once():
+    wrong = raw("demo.yaml")
+    wrong["figurs"] = {}
+    wrong["threads"] = {"pretrain": 0}
+    wrong["experiments"]["demo"]["pretrain"]["learning_rate"] = -1
+    with pytest.raises(UserError) as error:
+        settings.load_configuration(wrong)
+    assert str(error.value).splitlines() == [
+        "the configuration is not valid:",
+        "  threads.pretrain: input should be greater than or equal to 1, got 0",
+        "  experiments.demo.pretrain.learning_rate: input should be greater than 0, got -1",
+        "  figurs: unknown key; did you mean figures?",
+    ]
+
+
+def test_a_key_of_a_method_is_checked_by_its_own_model():
+    wrong = raw("demo.yaml")
+    wrong["methods"]["greedy"]["step"] = 3
+    with pytest.raises(UserError, match=r"methods: greedy\.step: unknown key; did you mean steps\?"):
+        settings.load_configuration(wrong)
+
+
+@pytest.mark.parametrize(("text", "said"), [("a: [", "is not YAML"), ("", "holds no keys")])
+def test_files_that_are_no_configuration(tmp_path, text, said):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(SystemExit, match=said):
+        main(["check", str(tmp_path / "x.yaml")])
+    with pytest.raises(SystemExit, match="No such file"):
+        main(["check", str(tmp_path / "y.yaml")])
+
+
+def test_parsing_imports_nothing_heavy():
+    code = (
+        "import sys; sys.path.insert(0, 'workflow'); import yaml; from chain import Chain;"
+        "from goodsubnet.settings import load_configuration as load;"
+        "chain = Chain(load(yaml.safe_load(open('config/config.yaml'))));"
+        "chain.settings('plan', experiment='figure1'); chain.check_folders();"
+        "print([name for name in ('torch', 'pandas', 'matplotlib', 'sklearn', 'numba', 'PIL') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.stdout == "[]\n", result.stderr
+
+
+def test_evaluation_and_subsets_import_no_torch():
+    for script in ("subset", "evaluate", "collect", "prune", "plan"):
+        code = f"import sys; sys.path.insert(0, 'scripts'); import {script}; print('torch' in sys.modules)"
+        result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        assert result.stdout == "False\n", result.stderr
+
+
+def test_pip_and_conda_have_the_same_versions():
+    lines = (ROOT / "envs/requirements.txt").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    environment = yaml.safe_load((ROOT / "envs/environment.yaml").read_text())
+    (conda,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    assert conda == pins
+    assert all("==" in pin for pin in pins)
+    project = (ROOT / "pyproject.toml").read_text().split("dependencies = [")[1].split("]")[0]
+    asked = {line.strip(' ",').split(">=")[0] for line in project.splitlines() if line.strip()}
+    assert asked <= {pin.split("==")[0] for pin in pins}

@@ -1,0 +1,205 @@
+"""What a run says of itself: its jobs and what they will cost before it starts, how far it is, why a job failed.
+
+Listens to Snakemake's events; the profile keeps Snakemake's own account of each job out of the terminal.
+"""
+
+import logging
+import math
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, ClassVar
+
+from chain import Chain
+from snakemake.settings.enums import Quietness
+from snakemake_interface_logger_plugins.common import LogEvent
+
+LOG_LINES = 20
+SECONDS_BETWEEN_LINES = 15
+
+
+# Events that the lines below stand for.
+REPLACED = {
+    LogEvent.RUN_INFO,
+    LogEvent.RESOURCES_INFO,
+    LogEvent.JOB_STARTED,
+    LogEvent.JOB_FINISHED,
+    LogEvent.PROGRESS,
+}
+
+
+# Lines that say nothing here, or whose advice (to look at times alone, to wipe metadata) would bring stale results.
+UNWANTED = (
+    "Select jobs to execute",
+    "Reasons:",
+    "Some jobs were triggered by provenance",
+    "If you prefer that only modification time",
+    "If you are sure that a change",
+    "Rules with provenance triggered jobs",
+)
+
+
+class Reporter(logging.Filter):
+    """Tells of a run on the standard error stream. workflow: Snakemake's. costs: what its jobs cost.
+
+    Snakemake's own lines, where ours stand for them, are shown with `--quiet host`, and are always in its log file.
+    """
+
+    def __init__(self, workflow: Any, costs: "Costs") -> None:
+        super().__init__()
+        self.workflow, self.costs = workflow, costs
+        self.jobs: dict[int, float] = {}
+        self.began = self.printed = time.monotonic()
+        self.spent = 0.0
+        self.announced = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        event = getattr(record, "event", None)
+        if event == LogEvent.RUN_INFO and not self.announced:
+            self.announced = True
+            self.announce()
+        elif event == LogEvent.JOB_FINISHED:
+            self.spent += self.jobs.get(record.job_id, 0.0)
+        elif event == LogEvent.PROGRESS:
+            self.progress(record.done, record.total)
+        elif event == LogEvent.JOB_ERROR:
+            self.failure(record)
+        if event in REPLACED or str(record.msg).startswith(UNWANTED):
+            record.quietness = Quietness.RULES
+        return True
+
+    def announce(self) -> None:
+        """The jobs of each stage, and a rough estimate of time and disk."""
+        cores = os.cpu_count() if self.workflow.dryrun else self.workflow.cores or 1
+        counts, seconds, disk = Counter(), Counter(), 0.0
+        for job in self.workflow.dag.needrun_jobs():
+            if job.is_norun:
+                continue
+            cost, size = self.costs.of(job.rule.name, job.wildcards_dict)
+            threads = min(job.threads, cores)
+            self.jobs[job.jobid] = cost * threads
+            counts[job.rule.name] += 1
+            seconds[job.rule.name] += cost * threads / cores
+            disk += size
+        # In the order of the rules, which is that of the data.
+        names = [rule.name for rule in self.workflow.rules if rule.name in counts]
+        width = max(map(len, names), default=0)
+        lines = ["", f"{'stage'.ljust(width)}    jobs   about"]
+        lines += [f"{name.ljust(width)} {counts[name]:7,}   {duration(seconds[name])}" for name in names]
+        total, free = seconds.total(), shutil.disk_usage(self.costs.folder()).free
+        lines += [f"{'total'.ljust(width)} {counts.total():7,}   {duration(total)}", ""]
+        where = "this machine's cores" if not self.costs.accelerated else "the CPU; an accelerator is much faster"
+        lines.append(f"A rough estimate, for {cores} of {where}. Disk: {amount(disk)}, {amount(free)} are free.")
+        if disk > free:
+            lines.append("The disk is too small for this run; see keep_checkpoints and results_dir.")
+        self.say("\n".join(lines) + "\n")
+
+    def progress(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self.printed < SECONDS_BETWEEN_LINES and done < total:
+            return
+        self.printed = now
+        work = sum(self.jobs.values())
+        left = ""
+        if self.spent > 0 and done < total:
+            left = f", about {duration((now - self.began) / self.spent * (work - self.spent))} left"
+        filled = round(30 * (self.spent / work if work else 1))
+        self.say(f"[{'#' * filled}{'.' * (30 - filled)}] {done:,} of {total:,} jobs{left}")
+
+    def failure(self, record: logging.LogRecord) -> None:
+        self.say(f"\nThe job {record.rule_name} failed ({', '.join(record.output)}).")
+        for path in record.log:
+            try:
+                lines = Path(path).read_text(errors="replace").splitlines()
+            except OSError:
+                continue
+            shown = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
+            self.say(f"The end of its log, {path}:\n{shown}\n")
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class Costs:
+    """Rough costs of jobs, from the sizes in the configuration and the speed of this machine, measured once.
+
+    The constants were measured on two cores of a server: start-up of a process, and the time of one neuron on one
+    example in a selection step.
+    """
+
+    START: ClassVar = {"pretrain": 3.5, "prune": 2.0, "evaluate": 0.8, "subset": 0.6, "report": 6.0}
+    SELECTION_SECONDS = 0.4e-9
+
+    def __init__(self, chain: Chain, accelerated: bool) -> None:
+        self.chain, self.accelerated = chain, accelerated
+        self._rate = 0.0
+
+    def folder(self) -> Path:
+        results = Path(self.chain.configuration.results_dir).absolute()
+        return next(folder for folder in [results, *results.parents] if folder.is_dir())
+
+    def of(self, rule: str, wildcards: dict[str, str]) -> tuple[float, float]:
+        """Seconds on one core, and bytes on disk, of a job."""
+        start = self.START.get(rule, 2.0)
+        if rule not in ("pretrain", "prune", "evaluate"):
+            return start, 1e5
+        experiment = self.chain.experiment(wildcards["experiment"])
+        width = self.chain.configuration.networks[wildcards["network"]].width
+        examples, inputs, test = int(wildcards["examples"]), *self.images(experiment.dataset)
+        pixels_width = 2 * inputs * width
+        if rule == "pretrain":
+            batch = experiment.pretrain.batch_size
+            rows = examples if batch == "full" else min(batch, examples)
+            marks = [0, *experiment.pretrain.checkpoint_iterations]
+            stop = int(wildcards["iteration"])
+            segment = stop - max([mark for mark in marks if mark < stop], default=stop)
+            work = (3 * rows * segment + examples + test) * pixels_width
+            kept = self.chain.configuration.keep_checkpoints == "all" or stop == marks[-1]
+            return start + work / self.rate(), 4.0 * width * (inputs + 1) * kept + 1e4
+        method = self.chain.configuration.methods[wildcards["method"]]
+        steps = method.steps or method.distinct
+        if rule == "evaluate":
+            return start + (examples + test) * 2 * inputs * steps / self.rate(), 1e4
+        if method.algorithm != "greedy":
+            return start, 4.0 * steps * inputs + 1e4
+        work = examples * pixels_width / self.rate() + examples * width * steps * self.SELECTION_SECONDS
+        return start + work, 4.0 * steps * inputs + 1e4
+
+    def images(self, dataset: str) -> tuple[int, int]:
+        """Numbers in an image, and images in the test set; those of MNIST where they are not known yet."""
+        settings = self.chain.configuration.datasets[dataset]
+        if settings.source == "digits":
+            return 64, 360
+        if settings.source == "folder" and settings.size:
+            return settings.channels * math.prod(settings.size), 10_000
+        return 784, 10_000
+
+    def rate(self) -> float:
+        """Multiply-adds (counted as two) a second of one core, from a small matrix product."""
+        if not self._rate:
+            import numpy as np
+            from threadpoolctl import threadpool_limits
+
+            left, right = np.ones((128, 784), np.float32), np.ones((784, 1000), np.float32)
+            with threadpool_limits(1):
+                left @ right
+                began = time.perf_counter()
+                for _ in range(3):
+                    left @ right
+                # Training reaches about half of a bare product's speed: activations, updates, indexing.
+                self._rate = 0.5 * 3 * 2 * left.size * right.shape[1] / (time.perf_counter() - began)
+        return self._rate
+
+
+def duration(seconds: float) -> str:
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit}" if seconds >= 10 * size else f"{seconds / size:.1f} {unit}"
+    return f"{max(1, seconds):.0f} s"
+
+
+def amount(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"

@@ -1,0 +1,100 @@
+"""Helpers and wildcard constraints; no rules."""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.settings.types import ExecMode
+
+ROOT = Path(workflow.basedir)
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow")]
+# Jobs find the package beside the workflow, whether it was installed or not.
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT / "src"), os.getenv("PYTHONPATH")])))
+
+from chain import Chain, as_json
+from progress import Costs, Reporter
+from goodsubnet import devices
+from goodsubnet.errors import UserError
+from goodsubnet.settings import load_configuration
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+try:
+    CONFIGURATION = load_configuration(config)
+    CHAIN = Chain(CONFIGURATION)
+    CHAIN.check_folders()
+    CHAIN.check_style()
+    # Without a device to count, jobs that ask for one would run one after the other for nothing.
+    GPU = int(devices.resolve(CONFIGURATION.device, os.environ) == "cuda")
+except UserError as error:
+    raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}") from None
+
+
+wildcard_constraints:
+    dataset="[^/]+",
+    experiment="[^/]+",
+    network="[^/]+",
+    method="[^/]+",
+    examples=r"\d+",
+    seed=r"\d+",
+    iteration=r"\d+",
+    digest="[0-9a-f]+",
+
+
+def escaped(text):
+    """Text that Snakemake must not take for wildcards."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def script(name):
+    """The beginning of a shell command. `exec`: signals must reach Python, not a shell in between."""
+    return escaped(f"exec python {shlex.quote(os.path.relpath(ROOT / 'scripts' / name))}")
+
+
+# What no result depends on is part of the command, not of the parameters that Snakemake compares.
+DATA_DIR = escaped(f" --data-dir {shlex.quote(CONFIGURATION.data_dir)}")
+DEVICE = f" --device {CONFIGURATION.device}"
+SAVE_EVERY = (
+    f" --save-seconds {CONFIGURATION.save_every.seconds}"
+    f" --save-iterations {CONFIGURATION.save_every.iterations or 0}"
+)
+
+
+SNAKEFILE = escaped(
+    f" --snakefile {shlex.quote(str(workflow.main_snakefile))} --configuration {shlex.quote(json.dumps(config))}"
+)
+
+
+def stage_settings(stage, *names):
+    """A parameter: the settings of a stage as JSON, for the wildcards that choose among named entries."""
+    return lambda wildcards: as_json(CHAIN.settings(stage, **{name: wildcards[name] for name in names}))
+
+
+def dataset_of(wildcards):
+    return f"{CHAIN.data}.safetensors".format(dataset=CHAIN.experiment(wildcards.experiment).dataset)
+
+
+def kept(path):
+    """A checkpoint: with `keep_checkpoints: last` Snakemake deletes it once nothing needs it."""
+    return temp(path) if CONFIGURATION.keep_checkpoints == "last" else path
+
+
+def of_targets(paths):
+    """`paths` of each experiment that the configuration names in `targets`."""
+    return [path for experiment in CONFIGURATION.targets for path in paths(experiment)]
+
+
+def of_experiment(paths):
+    """`paths` of the experiment that the wildcards name."""
+    return lambda wildcards: paths(wildcards.experiment)
+
+
+if workflow.exec_mode == ExecMode.DEFAULT and not workflow.remote_exec:
+    logger.addFilter(Reporter(workflow, Costs(CHAIN, accelerated=GPU > 0)))

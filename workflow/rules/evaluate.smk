@@ -1,0 +1,18 @@
+rule evaluate:
+    input:
+        data=dataset_of,
+        subset=f"{CHAIN.subset}.safetensors",
+        subnetwork=f"{CHAIN.prune}.safetensors",
+    output:
+        measurements=f"{CHAIN.evaluate}.json",
+        provenance=f"{CHAIN.evaluate}.provenance.json",
+    log:
+        f"{CHAIN.logs}/{{experiment}}/evaluate/{{method}}/{CHAIN.cell}.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        settings=stage_settings("evaluate", "experiment", "network"),
+    shell:
+        script("evaluate.py") + " --data {input.data:q} --subset {input.subset:q}"
+        " --subnetwork {input.subnetwork:q}"
+        " --settings {params.settings:q} --output {output.measurements:q} > {log:q} 2>&1"

@@ -1,0 +1,21 @@
+rule prune:
+    input:
+        data=dataset_of,
+        subset=f"{CHAIN.subset}.safetensors",
+        checkpoint=f"{CHAIN.pretrain}.safetensors",
+    output:
+        subnetwork=f"{CHAIN.prune}.safetensors",
+        provenance=f"{CHAIN.prune}.provenance.json",
+    log:
+        f"{CHAIN.logs}/{{experiment}}/prune/{{method}}/{CHAIN.cell}.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: CONFIGURATION.threads.prune
+    resources:
+        gpu=GPU,
+    params:
+        settings=stage_settings("prune", "experiment", "network", "method"),
+    shell:
+        script("prune.py") + DEVICE + " --data {input.data:q} --subset {input.subset:q}"
+        " --checkpoint {input.checkpoint:q} --seed {wildcards.seed}"
+        " --settings {params.settings:q} --output {output.subnetwork:q} > {log:q} 2>&1"

@@ -1,0 +1,36 @@
+# Target rules beside `all`. Stage by stage, for those who want to stop half-way: snakemake pretrain_all
+
+
+rule prepare_all:
+    input:
+        of_targets(CHAIN.prepared),
+
+
+rule subset_all:
+    input:
+        of_targets(CHAIN.subsets),
+
+
+rule pretrain_all:
+    input:
+        of_targets(CHAIN.dense_measurements),
+
+
+rule prune_all:
+    input:
+        of_targets(CHAIN.subnetworks),
+
+
+rule evaluate_all:
+    input:
+        of_targets(CHAIN.evaluations),
+
+
+# And a rule for each experiment of the configuration, in `targets` or not: snakemake figure1_plain
+for name in CONFIGURATION.experiments:
+
+    rule:
+        name:
+            name
+        input:
+            CHAIN.products(name),
