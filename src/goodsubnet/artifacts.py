@@ -144,12 +144,6 @@ def map_tensors(path: str | Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
-    """Tensors of a verified artifact. Raises UserError as `verify`."""
-    verify(path)
-    return map_tensors(path)
-
-
 def read_json(path: str | Path) -> Any:
     """Content of a verified artifact. Raises UserError as `verify`."""
     verify(path)

@@ -44,8 +44,3 @@ class BatchOrder:
             self._epoch = epoch
         start = batch * self.batch_size
         return self._order[start : start + self.batch_size].copy()
-
-
-def batch_indices(seed: int, iteration: int, examples: int, batch_size: int | str) -> np.ndarray:
-    """The batch of one iteration on its own: BatchOrder(seed, examples, batch_size).indices(iteration)."""
-    return BatchOrder(seed, examples, batch_size).indices(iteration)
