@@ -1,4 +1,5 @@
-"""How long the workflow itself takes: planning the paper's sweep, seeing that nothing is to be done, starting a job.
+"""How long the workflow itself takes: planning the paper's sweep, seeing that nothing is to be done, starting and
+finishing jobs.
 
     python benchmarks/workflow.py
 
@@ -6,6 +7,7 @@ The sweep is not computed: its files are made empty, and Snakemake is told by --
 """
 
 import json
+import resource
 import shutil
 import statistics
 import subprocess
@@ -17,6 +19,29 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
 REPEATS = 5
+MANY_JOBS = 400
+SLEEPING_JOBS = """
+import sys
+
+sys.path.insert(0, config["workflow"])
+
+from scheduler import one_timer_at_a_time
+
+if config["mended"]:
+    one_timer_at_a_time()
+
+
+rule all:
+    input:
+        expand("{number}", number=range(config["jobs"])),
+
+
+rule sleeping:
+    output:
+        "{number}",
+    shell:
+        "sleep 0.3; touch {output}"
+"""
 
 
 def main() -> None:
@@ -67,6 +92,22 @@ def main() -> None:
                 times[what].append(timed([sys.executable, *arguments], ROOT)[0])
         for what, seconds in times.items():
             print(f"{what}: {statistics.median(seconds):.2f} s (median of {REPEATS})")
+
+    for mended in (0, 1):
+        with tempfile.TemporaryDirectory() as name:
+            (Path(name) / "Snakefile").write_text(SLEEPING_JOBS)
+            values = ["--config", f"mended={mended}", f"jobs={MANY_JOBS}", f"workflow={ROOT / 'workflow'}"]
+            before = processor_seconds()
+            timed([sys.executable, "-m", "snakemake", "--cores", "2", "--scheduler", "greedy", *values], Path(name))
+            how = "one timer at a time" if mended else "as Snakemake is"
+            spent = processor_seconds() - before
+            print(f"{MANY_JOBS} jobs that sleep for 0.3 s, {how}: {spent:.1f} s of processor time")
+
+
+def processor_seconds() -> float:
+    """What the processes that have ended so far have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def timed(command: list[str], folder: Path) -> tuple[float, str]:

@@ -17,6 +17,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT / "src"), os
 
 from chain import Chain, as_json
 from progress import Costs, Reporter
+from scheduler import one_timer_at_a_time
 from goodsubnet import devices
 from goodsubnet.errors import UserError
 from goodsubnet.settings import load_configuration
@@ -97,4 +98,5 @@ def of_experiment(paths):
 
 
 if workflow.exec_mode == ExecMode.DEFAULT and not workflow.remote_exec:
+    one_timer_at_a_time()
     logger.addFilter(Reporter(workflow, Costs(CHAIN, accelerated=GPU > 0)))
