@@ -3,7 +3,8 @@
 import pandas
 
 from goodsubnet.jobs import Job, parser, run
-from goodsubnet.plots import curves, render
+from goodsubnet.plots.accuracy import curves
+from goodsubnet.plots.canvas import render
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -3,7 +3,8 @@
 import pandas
 
 from goodsubnet.jobs import Job, parser, run
-from goodsubnet.plots import figure1, render
+from goodsubnet.plots.accuracy import figure1
+from goodsubnet.plots.canvas import render
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -217,7 +217,7 @@ class Chain:
         style = self.configuration.figures
         if FigureStyle.model_validate(style.model_dump(exclude={"accuracy"})) != FigureStyle():
             # Slow to import, and only those who change the style need it.
-            from goodsubnet.plots import check_colours
+            from goodsubnet.plots.canvas import check_colours
 
             check_colours(style)
 

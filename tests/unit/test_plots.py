@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from goodsubnet import plots
 from goodsubnet.analysis import required_pretraining, summary
 from goodsubnet.errors import UserError
+from goodsubnet.plots.accuracy import curves, figure1
 from goodsubnet.plots.axes import AccuracyScale
+from goodsubnet.plots.canvas import check_colours, render
 from goodsubnet.settings import FigureStyle
 
 FAST = {"dpi": 40}
@@ -62,7 +63,7 @@ def legend_of(figure):
 @pytest.fixture(scope="module")
 def figure():
     """Return Figure 1 of two widths."""
-    return plots.figure1(evaluations(), FAST)
+    return figure1(evaluations(), FAST)
 
 
 def test_figure1_has_a_panel_a_width_in_order_and_says_what_the_mean_is_over(figure):
@@ -109,7 +110,7 @@ def test_figure1_cells_lie_between_midpoints_where_the_spacing_is_nearly_even(fi
 
 def test_figure1_uneven_checkpoints_get_equal_cells_and_the_label_says_so():
     frame = evaluations(iterations=(0, 100, 200, 500, 8000), widths=(100,))
-    axis = panels_of(plots.figure1(frame, FAST))[0]
+    axis = panels_of(figure1(frame, FAST))[0]
     assert axis.get_xlabel() == "pre-training iterations (not to scale)"
     assert axis.get_ylabel() == "training examples"
     edges = axis.collections[0].get_coordinates()[0, :, 0]
@@ -128,7 +129,7 @@ def test_figure1_marks_sizes_that_never_match_and_those_that_match_at_once():
     frame = evaluations(widths=(100,))
     frame.loc[frame["examples"] == 1000, "train_accuracy"] = 1.0
     frame.loc[frame["examples"] == 5000, "train_accuracy"] *= 0.9
-    figure = plots.figure1(frame, FAST)
+    figure = figure1(frame, FAST)
     axis = panels_of(figure)[0]
     (never,), (before,) = lines_of(axis, "never"), lines_of(axis, "at or before first")
     assert (list(never.get_xdata()), list(never.get_ydata())) == ([1], [5000])
@@ -149,7 +150,7 @@ def test_figure1_legend_explains_only_what_occurs(figure):
 @pytest.mark.parametrize("widths", [(1,), (1, 2, 3, 4), (1, 2, 3, 4, 5)])
 def test_figure1_fits_any_number_of_panels(widths):
     frame = evaluations(widths=widths, sizes=(500, 1000), iterations=(0, 100), seeds=1)
-    figure = plots.figure1(frame, FAST)
+    figure = figure1(frame, FAST)
     assert len(panels_of(figure)) == len(widths)
     assert "one seed" in figure.get_suptitle()
     assert figure.get_figwidth() <= 7
@@ -158,7 +159,7 @@ def test_figure1_fits_any_number_of_panels(widths):
 def test_figure1_of_one_size_and_networks_without_a_width():
     frame = evaluations(sizes=(500,))
     frame["width"] = np.nan
-    figure = plots.figure1(frame, FAST, accuracy="test_accuracy")
+    figure = figure1(frame, FAST, accuracy="test_accuracy")
     assert [axis.get_title() for axis in panels_of(figure)] == ["n100", "n400"]
     assert any("test accuracy" in axis.get_ylabel() for axis in figure.axes)
 
@@ -167,7 +168,7 @@ def test_labels_do_not_overlap_and_lie_within_the_figure():
     frame = evaluations(widths=(5000, 10000, 20000), sizes=(1000, *range(5000, 50001, 5000)), seeds=1)
     frame = frame[frame["iteration"] == 0]
     frame = pd.concat([frame.assign(iteration=1000 * t, train_accuracy=0.6 + 0.04 * t) for t in range(9)])
-    figure = plots.figure1(frame, FAST)
+    figure = figure1(frame, FAST)
     figure.canvas.draw()
     for axis in panels_of(figure):
         for labels, side in ((axis.get_xticklabels(), "x"), (axis.get_yticklabels(), "y")):
@@ -184,7 +185,7 @@ def test_labels_do_not_overlap_and_lie_within_the_figure():
 
 def test_curves_have_a_row_a_method_and_a_column_a_network():
     frame = evaluations(methods=("random", "greedy", "magnitude"))
-    figure = plots.curves(frame, FAST)
+    figure = curves(frame, FAST)
     assert len(figure.axes) == 6
     assert [axis.get_ylabel() for axis in figure.axes[::2]] == [
         "greedy selection",
@@ -204,7 +205,7 @@ def test_curves_have_a_row_a_method_and_a_column_a_network():
 
 def test_curves_show_mean_and_spread_over_seeds():
     frame = evaluations(widths=(100,))
-    (axis,) = plots.curves(frame, FAST).axes
+    (axis,) = curves(frame, FAST).axes
     rows = summary(frame).query("examples == 1000")
     np.testing.assert_array_equal(lines_of(axis, "subnetwork")[0].get_ydata(), rows["mean"])
     band = axis.collections[0].get_paths()[0].vertices
@@ -213,7 +214,7 @@ def test_curves_show_mean_and_spread_over_seeds():
 
 
 def test_curves_of_one_seed_claim_no_spread():
-    figure = plots.curves(evaluations(seeds=1, iterations=(0, 100)), FAST)
+    figure = curves(evaluations(seeds=1, iterations=(0, 100)), FAST)
     assert "worst to best seed" not in legend_of(figure)
     assert "subnetwork, one seed" in legend_of(figure)
 
@@ -234,16 +235,16 @@ def test_scale_of_accuracies_is_monotone_and_its_ticks_are_on_it(kind, values):
 
 @pytest.mark.parametrize("kind", ["log", "linear"])
 def test_every_color_norm_can_be_drawn(kind):
-    figure = plots.figure1(evaluations(widths=(100,)), {**FAST, "color_norm": kind})
-    assert plots.render(figure, "png").startswith(b"\x89PNG")
+    figure = figure1(evaluations(widths=(100,)), {**FAST, "color_norm": kind})
+    assert render(figure, "png").startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(("file_format", "start"), [("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_rendering_gives_the_same_bytes_each_time(figure, file_format, start):
-    first = plots.render(figure, file_format)
+    first = render(figure, file_format)
     assert first.startswith(start)
-    assert first == plots.render(figure, file_format)
-    assert first == plots.render(plots.figure1(evaluations(), FAST), file_format)
+    assert first == render(figure, file_format)
+    assert first == render(figure1(evaluations(), FAST), file_format)
     assert b"CreationDate" not in first
     assert b"dc:date" not in first
     assert b"Software" not in first
@@ -252,9 +253,9 @@ def test_rendering_gives_the_same_bytes_each_time(figure, file_format, start):
 def test_rendering_gives_the_same_bytes_in_another_process_and_with_other_settings(figure):
     script = (
         "import hashlib, matplotlib; matplotlib.rcParams['font.size'] = 20; "
-        "from tests.unit.test_plots import FAST, evaluations, plots; "
-        "f = plots.figure1(evaluations(), FAST); "
-        "print(*(hashlib.sha256(plots.render(f, e)).hexdigest() for e in ('pdf', 'png', 'svg')))"
+        "from tests.unit.test_plots import *; "
+        "f = figure1(evaluations(), FAST); "
+        "print(*(hashlib.sha256(render(f, e)).hexdigest() for e in ('pdf', 'png', 'svg')))"
     )
     other = subprocess.run(
         [sys.executable, "-c", script],
@@ -263,24 +264,24 @@ def test_rendering_gives_the_same_bytes_in_another_process_and_with_other_settin
         check=True,
         env={"PYTHONPATH": ":".join([".", *sys.path]), "PYTHONHASHSEED": "7"},
     )
-    here = [hashlib.sha256(plots.render(figure, each)).hexdigest() for each in ("pdf", "png", "svg")]
+    here = [hashlib.sha256(render(figure, each)).hexdigest() for each in ("pdf", "png", "svg")]
     assert other.stdout.split() == here
 
 
 def test_pdf_embeds_fonts_as_truetype(figure):
-    assert b"/Subtype /Type3" not in plots.render(figure, "pdf")
+    assert b"/Subtype /Type3" not in render(figure, "pdf")
 
 
 def test_png_has_the_dots_that_were_asked_for(figure):
-    width = int.from_bytes(plots.render(figure, "png")[16:20], "big")
+    width = int.from_bytes(render(figure, "png")[16:20], "big")
     assert width == pytest.approx(figure.get_figwidth() * 40, abs=1)
 
 
 def test_nothing_imports_pyplot_or_seaborn_and_settings_stay_as_they_were():
     script = (
-        "import sys; from tests.unit.test_plots import FAST, evaluations, plots; import matplotlib; "
+        "import sys; from tests.unit.test_plots import *; import matplotlib; "
         "rc = matplotlib.rcParams; keys = [k for k in rc if k != 'backend']; before = [rc[k] for k in keys]; "
-        "plots.render(plots.curves(evaluations(), FAST), 'png'); assert before == [rc[k] for k in keys]; "
+        "render(curves(evaluations(), FAST), 'png'); assert before == [rc[k] for k in keys]; "
         "assert not {'matplotlib.pyplot', 'seaborn', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, env={"PYTHONPATH": ":".join([".", *sys.path])})
@@ -288,7 +289,7 @@ def test_nothing_imports_pyplot_or_seaborn_and_settings_stay_as_they_were():
 
 def test_unknown_format_is_refused(figure):
     with pytest.raises(UserError, match="'jpg' is not supported; choose pdf, png, svg"):
-        plots.render(figure, "jpg")
+        render(figure, "jpg")
 
 
 @pytest.mark.parametrize(
@@ -304,7 +305,7 @@ def test_unknown_format_is_refused(figure):
 )
 def test_wrong_style_is_refused(style, message):
     with pytest.raises(UserError, match=message):
-        plots.figure1(evaluations(), style)
+        figure1(evaluations(), style)
 
 
 def test_default_colours_grow_lighter_all_the_way():
@@ -314,23 +315,23 @@ def test_default_colours_grow_lighter_all_the_way():
 
 def test_missing_method_and_mixed_experiments_are_refused():
     with pytest.raises(UserError, match=r"'lucky'.* has greedy"):
-        plots.figure1(evaluations(), FAST, method="lucky")
+        figure1(evaluations(), FAST, method="lucky")
     mixed = pd.concat([evaluations(), evaluations().assign(experiment="f")])
     with pytest.raises(UserError, match="the table holds e, f"):
-        plots.curves(mixed, FAST)
+        curves(mixed, FAST)
 
 
 def test_no_title_is_wider_than_its_figure():
     for widths in ((100,), (100, 200)):
         frame = evaluations(widths=widths)
-        for figure in (plots.figure1(frame, FAST), plots.curves(frame, FAST)):
+        for figure in (figure1(frame, FAST), curves(frame, FAST)):
             extent = figure._suptitle.get_window_extent(figure.canvas.get_renderer())
             assert extent.x0 >= 0
             assert extent.x1 <= figure.bbox.width
 
 
 def test_colours_can_be_checked_without_a_figure():
-    plots.check_colours(FigureStyle())
+    check_colours(FigureStyle())
     for wrong in ({"colormap": "viridus"}, {"red_line": "bluu"}):
         with pytest.raises(UserError, match=next(iter(wrong))):
-            plots.check_colours(FigureStyle(**wrong))
+            check_colours(FigureStyle(**wrong))
