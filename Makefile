@@ -19,7 +19,9 @@ demo: .venv/installed
 	@echo
 	@echo "The figure:  results/demo/figures/figure1.png (and .pdf), results/demo/figures/curves.png"
 	@echo "The numbers: results/demo/evaluations.csv, results/demo/required_pretraining.csv"
-	@echo "The report:  results/demo/report.html"
+	@echo "The theory:  results/theory/figures/bounds.png, terms.png, thresholds.png; results/theory/theory/*.csv"
+	@echo "             results/random_matrices/figures/figure2.png, figure3.png"
+	@echo "The reports: results/demo/report.html, results/theory/report.html, results/random_matrices/report.html"
 
 test: .venv/installed
 	$(RUN) python -m pytest -n 2 --dist loadscope
@@ -32,4 +34,6 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(RUN) python benchmarks/selection.py
+	$(RUN) python benchmarks/diameter.py
+	$(RUN) python benchmarks/random_matrices.py
 	$(RUN) python benchmarks/workflow.py

@@ -1,6 +1,7 @@
 """How long must a network be trained before it can be pruned well?
 
 The chain: prepare -> subset -> pretrain (a job a checkpoint) -> prune -> evaluate -> collect -> figures -> report
+Beside it, for greedy selection: prune -> terms -> bounds -> thresholds -> figures. And the random matrices of Figures 2, 3.
 """
 
 
@@ -15,6 +16,8 @@ include: "workflow/rules/prune.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/theory.smk"
+include: "workflow/rules/random_matrices.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/targets.smk"
 
@@ -23,4 +26,4 @@ include: "workflow/rules/targets.smk"
 rule all:
     default_target: True
     input:
-        of_targets(CHAIN.products),
+        [path for target in CONFIGURATION.targets for path in CHAIN.products(target)],

@@ -4,11 +4,11 @@ import os
 import time
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from goodsubnet import devices
 from goodsubnet.data.inputs import network_inputs
 from goodsubnet.data.order import BatchOrder
-from goodsubnet.data.randomness import random_generator
 from goodsubnet.jobs import Job, Progress, Signals, deferred_signals, parser, run
 from goodsubnet.losses import accuracy, mean_loss, targets_of
 
@@ -36,17 +36,34 @@ def main(argv: list[str] | None = None) -> None:
 
 def _starting_point(job: Job, seed: int) -> tuple[dict[str, np.ndarray], int]:
     """Weights and the number of iterations they have had: what was saved last, the checkpoint before, or initial."""
-    from goodsubnet.networks.two_layer import initial_weights
-
     kept = job.load_progress()
     if kept is None and "previous" in job.inputs:
         kept = job.tensors("previous")
     if kept is not None:
         return {name: kept[name] for name in "ab"}, int(kept["iteration"][0])
-    settings, architecture = job.settings, job.settings["architecture"]
-    generator = random_generator("initial weights", settings["experiment"], settings["network"], seed)
+    return _initial_weights(job, seed), 0
+
+
+def _initial_weights(job: Job, seed: int) -> dict[str, np.ndarray]:
+    from goodsubnet.networks.two_layer import initial_weights_of
+
+    settings = job.settings
     length = int(np.prod(job.tensors("data")["train_images"].shape[1:]))
-    return initial_weights(architecture["width"], length, architecture["initialisation"], generator), 0
+    return initial_weights_of(settings["architecture"], length, settings["experiment"], settings["network"], seed)
+
+
+def _step(job: Job, seed: int, inputs: np.ndarray) -> float:
+    """The step of gradient descent on the mean loss, with the factor N where it is scaled by it."""
+    settings, architecture = job.settings, job.settings["architecture"]
+    rate = settings["learning_rate"]
+    if not isinstance(rate, dict):
+        return rate * (architecture["width"] if settings["lr_scaling"] == "per_neuron" else 1)
+    from goodsubnet.theory.tangent import largest_stable_step
+
+    with threadpool_limits(settings["threads"]):
+        stable = largest_stable_step(_initial_weights(job, seed), inputs, architecture["activation"], settings["loss"])
+    # Six digits, so that the step does not hang on how the sums in it were split.
+    return float(f"{rate['stable_fraction'] * stable:.6g}")
 
 
 def _train(job: Job, weights: dict, start: int, device: devices.Device, args) -> tuple[dict, dict]:
@@ -73,10 +90,11 @@ def _train(job: Job, weights: dict, start: int, device: devices.Device, args) ->
     def on_device(array: np.ndarray) -> torch.Tensor:
         return torch.tensor(array, device=device.torch_device)
 
-    inputs = on_device(network_inputs(images["train"], pixel_max, settings["inputs"]))
+    rows = network_inputs(images["train"], pixel_max, settings["inputs"])
+    step = _step(job, args.seed, rows)
+    inputs = on_device(rows)
     targets = on_device(targets_of(labels["train"], settings["loss"]))
     parameters = {name: on_device(array).requires_grad_() for name, array in weights.items()}
-    scale = architecture["width"] if settings["lr_scaling"] == "per_neuron" else 1
 
     def as_arrays() -> dict[str, np.ndarray]:
         return {name: parameter.detach().cpu().numpy() for name, parameter in parameters.items()}
@@ -108,13 +126,13 @@ def _train(job: Job, weights: dict, start: int, device: devices.Device, args) ->
             inputs,
             targets,
             BatchOrder(args.seed, len(inputs), settings["batch_size"]),
-            settings["learning_rate"] * scale,
+            step,
             start,
             args.iteration,
             after_iteration,
         )
 
-    measured = {}
+    measured = {"learning_rate_per_neuron": step / architecture["width"]}
     with torch.no_grad():
         for part in ("train", "test"):
             if part == "test":
@@ -124,7 +142,7 @@ def _train(job: Job, weights: dict, start: int, device: devices.Device, args) ->
             measured[f"dense_{part}_loss"] = mean_loss(
                 outputs, targets_of(labels[part], settings["loss"]), settings["loss"]
             )
-    print(" ".join(f"{name} {value:.4f}" for name, value in measured.items()))
+    print(" ".join(f"{name} {value:.4g}" for name, value in measured.items()))
     return as_arrays(), measured
 
 

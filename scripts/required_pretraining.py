@@ -4,15 +4,27 @@ import pandas
 
 from goodsubnet.analysis import required_pretraining
 from goodsubnet.jobs import Job, parser, run
+from goodsubnet.theory import NotApplicable
+from goodsubnet.theory.tables import certificates
+from goodsubnet.theory.text import as_csv
 
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--table", required=True, help="the measurements of the experiment")
+    arguments.add_argument("--terms", help="the terms of the bounds; without them there are no certificates")
     args = arguments.parse_args(argv)
-    with Job("required_pretraining", args.output, args.settings, {"table": args.table}) as job:
+    inputs = {"table": args.table, "terms": args.terms or None}
+    with Job("required_pretraining", args.output, args.settings, inputs) as job:
         table = required_pretraining(pandas.read_csv(args.table), accuracy=job.settings["accuracy"])
-        job.save(".csv", table.to_csv(index=False, float_format="%.6g").encode())
+        none = NotApplicable("the bound is of greedy selection")
+        if args.terms:
+            certified = certificates(pandas.read_csv(args.terms), job.settings["margin"])
+            table = table.merge(certified, how="left", on=["network", "method", "examples"])
+            table["certificate"] = table["certificate"].astype(object).where(table["certificate"].notna(), none)
+        else:
+            table = table.assign(certificate=[none] * len(table))
+        job.save(".csv", as_csv(table))
         print(table.to_string())
 
 

@@ -127,11 +127,12 @@ class Costs:
     """Rough costs of jobs, from the sizes in the configuration and the speed of this machine, measured once.
 
     The constants were measured on two cores of a server: start-up of a process, and the time of one neuron on one
-    example in a selection step.
+    example, in a selection step and for all terms of the bounds.
     """
 
     START: ClassVar = {"pretrain": 3.5, "prune": 2.0, "evaluate": 0.8, "subset": 0.6, "report": 6.0}
     SELECTION_SECONDS = 0.4e-9
+    TERMS_SECONDS = 10e-9
 
     def __init__(self, chain: Chain, accelerated: bool) -> None:
         self.chain, self.accelerated = chain, accelerated
@@ -144,7 +145,7 @@ class Costs:
     def of(self, rule: str, wildcards: dict[str, str]) -> tuple[float, float]:
         """Seconds on one core, and bytes on disk, of a job."""
         start = self.START.get(rule, 2.0)
-        if rule not in ("pretrain", "prune", "evaluate"):
+        if rule not in ("pretrain", "prune", "evaluate", "terms"):
             return start, 1e5
         experiment = self.chain.experiment(wildcards["experiment"])
         width = self.chain.configuration.networks[wildcards["network"]].width
@@ -159,6 +160,8 @@ class Costs:
             work = (3 * rows * segment + examples + test) * pixels_width
             kept = self.chain.configuration.keep_checkpoints == "all" or stop == marks[-1]
             return start + work / self.rate(), 4.0 * width * (inputs + 1) * kept + 1e4
+        if rule == "terms":
+            return start + examples * (pixels_width / self.rate() + width * self.TERMS_SECONDS), 1e4
         method = self.chain.configuration.methods[wildcards["method"]]
         steps = method.steps or method.distinct
         if rule == "evaluate":

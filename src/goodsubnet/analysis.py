@@ -2,9 +2,10 @@
 
 The table (`evaluations.csv`) has one row a (experiment, network, examples, seed, iteration, method). Used
 here: `experiment`, `network` (str), `width` (hidden neurons; may be empty), `method` (str), `examples` (size
-of the training sub-dataset), `seed`, `iteration` (of pre-training) and one column of accuracies in [0, 1].
+of the training sub-dataset), `seed`, `iteration` (of pre-training) and one column of accuracies in [0, 1] or of losses.
 """
 
+from collections.abc import Callable
 from itertools import combinations_with_replacement
 from math import comb, factorial, prod
 from typing import NamedTuple
@@ -23,7 +24,7 @@ MEAN_DECIMALS = 12
 
 
 class Trials(NamedTuple):
-    """The accuracies of one (experiment, network, method) as a full array."""
+    """The accuracies or losses of one (experiment, network, method) as a full array."""
 
     seeds: np.ndarray  # (K,), ascending
     examples: np.ndarray  # (S,), ascending
@@ -68,24 +69,16 @@ def required_pretraining(
     Raises `UserError` where the table lacks a column or a cell or has a cell twice, and for an argument out
     of range.
     """
-    if samples < 1:
-        raise UserError(f"samples is {samples}; the bootstrap needs at least 1")
-    if not 0 < confidence < 1:
-        raise UserError(f"confidence is {confidence}; it must lie between 0 and 1, ends excluded")
-
     tables = []
     for names, trials in grouped_trials(evaluations, accuracy):
         count = len(trials.seeds)
         once = np.ones((1, count), dtype=np.int64)
         targets, needed = _requirements(trials, once)
         iteration = np.where(np.isinf(needed[0]), np.nan, needed[0])
-        first_means = _means(trials.values, once)[0, :, 0]
-        low = high = np.full(len(trials.examples), np.nan)
-        if count > 1:
-            draws, weights = _resamples(count, samples, seed)
-            _, resampled = _requirements(trials, draws)
-            low = weighted_quantile(resampled, weights, (1 - confidence) / 2)
-            high = weighted_quantile(resampled, weights, (1 + confidence) / 2)
+        first_means = resampled_means(trials.values, once)[0, :, 0]
+        low, high = bootstrap_interval(
+            lambda counts, trials=trials: _requirements(trials, counts)[1], count, samples, confidence, seed
+        )
         total = trials.iterations[-1]
         tables.append(
             pd.DataFrame(
@@ -107,7 +100,7 @@ def required_pretraining(
                 }
             )
         )
-    return _ordered(tables, [*GROUP, "examples"])
+    return ordered(tables, [*GROUP, "examples"])
 
 
 def summary(evaluations: pd.DataFrame, column: str = "train_accuracy") -> pd.DataFrame:
@@ -128,7 +121,7 @@ def summary(evaluations: pd.DataFrame, column: str = "train_accuracy") -> pd.Dat
                     **names,
                     "examples": np.repeat(trials.examples, checkpoints),
                     "iteration": np.tile(trials.iterations, sizes),
-                    "mean": _means(trials.values, once)[0].ravel(),
+                    "mean": resampled_means(trials.values, once)[0].ravel(),
                     "min": trials.values.min(axis=0).ravel(),
                     "max": trials.values.max(axis=0).ravel(),
                     "std": std.ravel(),
@@ -136,21 +129,22 @@ def summary(evaluations: pd.DataFrame, column: str = "train_accuracy") -> pd.Dat
                 }
             )
         )
-    return _ordered(tables, [*GROUP, "examples", "iteration"])
+    return ordered(tables, [*GROUP, "examples", "iteration"])
 
 
-def grouped_trials(evaluations: pd.DataFrame, column: str) -> list[tuple[dict, Trials]]:
+def grouped_trials(evaluations: pd.DataFrame, column: str, largest: float = 1.0) -> list[tuple[dict, Trials]]:
     """Return the names and the `Trials` of a column for each (experiment, network, width, method).
 
-    Raises `UserError` where a column is missing, there are no rows, a cell (one seed, size and checkpoint) is
-    missing, empty or there twice, or a value lies outside [0, 1].
+    `largest` is the largest value that the column may hold: 1 for accuracies, inf for losses. Raises `UserError`
+    where a column is missing, there are no rows, a cell (one seed, size and checkpoint) is missing, empty or there
+    twice, or a value is infinite, below 0 or above `largest`.
     """
     require_columns(evaluations, [*GROUP, *CELL, column])
     if evaluations.empty:
         raise UserError("the table of evaluations has no rows: evaluate at least one subnetwork first")
     frame = evaluations.assign(width=pd.to_numeric(evaluations["width"]).astype("Int64"))
     return [
-        (dict(zip(GROUP, key, strict=True)), _trials(group, column, f"network {key[1]!r}, method {key[3]!r}"))
+        (dict(zip(GROUP, key, strict=True)), _trials(group, column, largest, f"network {key[1]!r}, method {key[3]!r}"))
         for key, group in frame.groupby(GROUP, dropna=False, sort=False)
     ]
 
@@ -163,6 +157,41 @@ def require_columns(evaluations: pd.DataFrame, columns: list[str]) -> None:
             f"the table of evaluations has no column {', '.join(map(repr, missing))}; "
             f"its columns are {', '.join(map(str, evaluations.columns))}"
         )
+
+
+def bootstrap_interval(
+    statistic: Callable[[np.ndarray], np.ndarray], trials: int, samples: int, confidence: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends (S,) of the percentile bootstrap over `trials` seeds of a statistic; NaN for one seed.
+
+    `statistic` gives values (R, S) for how often each trial counts in each resample (R, K); the other parameters are
+    those of `required_pretraining`. Raises `UserError` for an argument out of range.
+    """
+    if not 0 < confidence < 1:
+        raise UserError(f"confidence is {confidence}; it must lie between 0 and 1, ends excluded")
+    draws, weights = resamples(trials, samples, seed)
+    values = statistic(draws)
+    if trials == 1:
+        return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
+    low, high = (weighted_quantile(values, weights, (1 + side * confidence) / 2) for side in (-1, 1))
+    return low, high
+
+
+def resamples(trials: int, samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often each trial counts in each resample (R, K), and the resamples' integer weights (R,).
+
+    All distinct resamples where there are at most `samples`, else so many random ones. Raises `UserError` for `samples`
+    below 1.
+    """
+    if samples < 1:
+        raise UserError(f"samples is {samples}; the bootstrap needs at least 1")
+    if comb(2 * trials - 1, trials) <= samples:
+        draws = combinations_with_replacement(range(trials), trials)
+        counts = np.array([np.bincount(draw, minlength=trials) for draw in draws])
+        weights = [factorial(trials) // prod(map(factorial, row)) for row in counts.tolist()]
+        return counts, np.array(weights)
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(trials, np.full(trials, 1 / trials), size=samples), np.ones(samples, dtype=np.int64)
 
 
 def weighted_quantile(values: np.ndarray, weights: np.ndarray, probability: float) -> np.ndarray:
@@ -179,7 +208,21 @@ def weighted_quantile(values: np.ndarray, weights: np.ndarray, probability: floa
     return values[order[chosen, columns], columns]
 
 
-def _trials(group: pd.DataFrame, column: str, name: str) -> Trials:
+def resampled_means(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the means (R, S, T) of values (K, S, T) in which trial k counts `counts[r, k]` times."""
+    trials = values.shape[0]
+    sums = counts.astype(np.float64) @ values.reshape(trials, -1)
+    return np.round(sums / trials, MEAN_DECIMALS).reshape(len(counts), *values.shape[1:])
+
+
+def ordered(tables: list[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
+    """Return the tables as one, ordered by experiment, width, network and then the other keys."""
+    table = pd.concat([each.astype({"width": "Int64"}) for each in tables])
+    order = ["experiment", "width", "network", *keys[3:]]
+    return table.sort_values(order, ignore_index=True)
+
+
+def _trials(group: pd.DataFrame, column: str, largest: float, name: str) -> Trials:
     """Return one group's `column` as `Trials`; every seed must have every checkpoint of every size."""
     levels = [np.sort(group[key].unique()) for key in CELL]
     cells = group.set_index(CELL)[column]
@@ -195,12 +238,10 @@ def _trials(group: pd.DataFrame, column: str, name: str) -> Trials:
             "cells are missing); every seed must be evaluated at every checkpoint of every size: run what is "
             "missing, or leave that seed out"
         )
-    outside = np.flatnonzero((values < 0) | (values > 1))
+    outside = np.flatnonzero((values < 0) | (values > largest) | np.isinf(values))
     if outside.size:
-        raise UserError(
-            f"{name}: {column} is {values[outside[0]]:g} for {_cell_name(index[outside[0]])}; "
-            "accuracies are shares in [0, 1]"
-        )
+        rule = "losses are finite and at least 0" if np.isinf(largest) else f"accuracies are shares in [0, {largest:g}]"
+        raise UserError(f"{name}: {column} is {values[outside[0]]:g} for {_cell_name(index[outside[0]])}; {rule}")
     return Trials(*levels, values.reshape([len(level) for level in levels]))
 
 
@@ -210,16 +251,9 @@ def _cell_name(cell: tuple) -> str:
     return f"{examples:,} examples, seed {seed}, iteration {iteration:,}"
 
 
-def _means(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the means (R, S, T) of values (K, S, T) in which trial k counts `counts[r, k]` times."""
-    trials = values.shape[0]
-    sums = counts.astype(np.float64) @ values.reshape(trials, -1)
-    return np.round(sums / trials, MEAN_DECIMALS).reshape(len(counts), *values.shape[1:])
-
-
 def _requirements(trials: Trials, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return each resample's target (R,), and the iterations each size needs (R, S), inf for never."""
-    means = _means(trials.values, counts)
+    means = resampled_means(trials.values, counts)
     targets = means[:, -1, :].max(axis=1)
     return targets, _first_crossing(means, targets[:, None], trials.iterations)
 
@@ -237,21 +271,3 @@ def _first_crossing(means: np.ndarray, target: np.ndarray, iterations: np.ndarra
     fraction = (target - start) / np.where(after > 0, rise, 1)
     crossing = iterations[before] + fraction * (iterations[after] - iterations[before])
     return np.where(reached.any(axis=-1), crossing, np.inf)
-
-
-def _resamples(trials: int, samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how often each trial counts in each resample (R, K), and the resamples' integer weights (R,)."""
-    if comb(2 * trials - 1, trials) <= samples:
-        draws = combinations_with_replacement(range(trials), trials)
-        counts = np.array([np.bincount(draw, minlength=trials) for draw in draws])
-        weights = [factorial(trials) // prod(map(factorial, row)) for row in counts.tolist()]
-        return counts, np.array(weights)
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(trials, np.full(trials, 1 / trials), size=samples), np.ones(samples, dtype=np.int64)
-
-
-def _ordered(tables: list[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
-    """Return the tables as one, ordered by experiment, width, network and then the other keys."""
-    table = pd.concat([each.astype({"width": "Int64"}) for each in tables])
-    order = ["experiment", "width", "network", *keys[3:]]
-    return table.sort_values(order, ignore_index=True)

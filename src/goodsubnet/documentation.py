@@ -25,6 +25,10 @@ PLACES = {
     "MethodSettings": "`methods.<name>`, every algorithm",
     "Experiment": "`experiments.<name>`",
     "Pretrain": "`experiments.<name>.pretrain`",
+    "Theory": "`theory`",
+    "RandomMatrices": "`random_matrices`",
+    "SmallestSingularValues": "`random_matrices.smallest_singular_values`",
+    "ConditionNumbers": "`random_matrices.condition_numbers`",
     "Figures": "`figures`",
 }
 
@@ -95,7 +99,8 @@ def _values(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     if origin is dict:
         return "named entries"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "keys, see below" if annotation is not settings.EveryCheckpoint else "`{every: n}`"
+        short = {settings.EveryCheckpoint: "`{every: n}`", settings.StableFraction: "`{stable_fraction: s}`"}
+        return short.get(annotation, "keys, see below")
     words = {int: "a whole number", float: "a number", str: "text", bool: "`true` or `false`"}.get(annotation, "keys")
     if annotation is str and any("pattern" in repr(item) for item in metadata):
         words = "a name"

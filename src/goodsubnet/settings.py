@@ -11,7 +11,16 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from goodsubnet.data.known import known_class_names, known_train_class_counts
 from goodsubnet.data.labels import check_groups
@@ -23,6 +32,7 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 Iteration = Annotated[int, Field(ge=0, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Loss = Literal["logistic", "squared"]
+RANDOM_MATRICES = "random_matrices"  # stands among the experiments in `targets` and in the results
 
 
 class Model(BaseModel):
@@ -75,6 +85,20 @@ class EveryCheckpoint(Model):
     every: Count = Field(description="a checkpoint at 0 and then every so many iterations")
 
 
+class StableFraction(Model):
+    stable_fraction: Positive = Field(
+        description="share of the largest stable step of gradient descent at initialisation: 2 over the largest "
+        "curvature of the loss, which is computed for each sub-dataset and seed"
+    )
+
+
+# The branch is told from the value, so that a fault is that of one branch.
+LearningRate = Annotated[
+    Annotated[Positive, Tag("union[number]")] | Annotated[StableFraction, Tag("union[fraction]")],
+    Discriminator(lambda value: f"union[{'fraction' if isinstance(value, Mapping | StableFraction) else 'number'}]"),
+]
+
+
 class Pretrain(Model):
     """How the dense network is trained."""
 
@@ -84,7 +108,10 @@ class Pretrain(Model):
         description="iterations at which a checkpoint is kept and pruned: a rising list, or `every: n`"
     )
     batch_size: Count | Literal["full"] = Field(128, description="images in a batch, or `full`")
-    learning_rate: Positive = Field(description="step of gradient descent on the mean loss of a batch")
+    learning_rate: LearningRate = Field(
+        description="step of gradient descent on the mean loss of a batch; or `stable_fraction: s`, with "
+        "`batch_size: full`: s times the largest stable step at initialisation, of each sub-dataset and seed"
+    )
     lr_scaling: Literal["per_neuron", "plain"] = Field(
         "per_neuron", description="`per_neuron` multiplies the step by the width N, `plain` does not"
     )
@@ -98,6 +125,15 @@ class Pretrain(Model):
         if not isinstance(value, list) and not (isinstance(value, Mapping) and set(value) == {"every"}):
             raise ValueError(f"a rising list of iterations, as [0, 100, 500], or {{every: n}}, not {value!r}")
         return value
+
+    @model_validator(mode="after")
+    def _stable_for_whole_batches(self) -> "Pretrain":
+        if isinstance(self.learning_rate, StableFraction) and self.batch_size != "full":
+            raise ValueError(
+                "learning_rate.stable_fraction is of the step that is stable on the whole sub-dataset; "
+                "set batch_size: full, or give the rate as a number"
+            )
+        return self
 
     @model_validator(mode="after")
     def _checkpoints_in_order(self) -> "Pretrain":
@@ -183,6 +219,72 @@ class Figures(FigureStyle):
     )
 
 
+class Theory(Model):
+    """What the theory's tables ask of an experiment that is pruned greedily."""
+
+    threshold_margin: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1,
+        description="the measured threshold: from there on the subnetwork's loss is above its lowest by at most this "
+        "share of the way from the first checkpoint down to the lowest",
+    )
+    certificate_margin: Positive = Field(
+        0.1,
+        description="the certificate: the proved bound is at most this share of the trivial predictor's loss above the "
+        "dense network's",
+    )
+    error: Positive = Field(
+        0.01, description="mean loss above the dense network's for which Lemma 1's number of steps is computed"
+    )
+
+
+class SmallestSingularValues(Model):
+    """Figure 2: the smallest singular value of tanh(X W^T), X of length-1 rows, against the width."""
+
+    examples: Annotated[list[Count], Field(min_length=1)] = Field([50, 100, 200], description="rows of X, m")
+    inputs: Annotated[list[Count], Field(min_length=1)] = Field([10, 50, 100], description="columns of X and W, d")
+    widths: Annotated[list[Count], Field(min_length=1)] = Field(
+        [500, 1000, 2000, 4000, 8000, 16000], description="rows of W, N"
+    )
+    least_ratio: Positive = Field(10, description="widths below so many times the examples are left out")
+    draws: Count = Field(10, description="matrices drawn for each")
+
+
+class ConditionNumbers(Model):
+    """Figure 3: the condition number of Gaussian matrices, over their size."""
+
+    examples: Annotated[list[Count], Field(min_length=1)] = Field(
+        [10, 25, 50, 100, 250, 500, 1000, 2000], description="rows, m"
+    )
+    widths: Annotated[list[Count], Field(min_length=1)] = Field(
+        [10, 25, 50, 100, 250, 500, 1000, 2000, 4000], description="columns, N"
+    )
+    draws: Count = Field(5, description="matrices drawn for each")
+
+
+class RandomMatrices(Model):
+    """Figures 2 and 3, which need no data; made where `targets` names `random_matrices`."""
+
+    smallest_singular_values: SmallestSingularValues = Field(
+        default_factory=SmallestSingularValues, description="Figure 2"
+    )
+    condition_numbers: ConditionNumbers = Field(default_factory=ConditionNumbers, description="Figure 3")
+
+    @model_validator(mode="after")
+    def _something_left(self) -> "RandomMatrices":
+        for examples in self.smallest_singular_values.examples:
+            if not self.widths_for(examples):
+                raise ValueError(
+                    f"smallest_singular_values: no width is {self.smallest_singular_values.least_ratio:g} times "
+                    f"{examples} examples; add wider ones or lower least_ratio"
+                )
+        return self
+
+    def widths_for(self, examples: int) -> list[int]:
+        """The widths at which Figure 2 shows so many examples."""
+        grid = self.smallest_singular_values
+        return [width for width in grid.widths if width >= grid.least_ratio * examples]
+
+
 class MethodSettings(Model):
     """What every pruning method is told; a method's own keys are in its module, goodsubnet.methods.<algorithm>."""
 
@@ -230,7 +332,7 @@ class Configuration(Model):
     data_dir: str = Field("data", description="where data sets lie, or are downloaded to")
     results_dir: str = Field("results", description="where everything is written")
     targets: Annotated[list[Name], Field(min_length=1)] = Field(
-        description="the experiments that the default target makes"
+        description="what the default target makes: experiments, and `random_matrices`"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="`auto`: an accelerator if there is one, else the CPU"
@@ -241,7 +343,7 @@ class Configuration(Model):
     threads: Threads = Field(default_factory=Threads, description="cores of a job")
     save_every: SaveEvery = Field(default_factory=SaveEvery, description="when progress is saved")
     keep_checkpoints: Literal["all", "last"] = Field(
-        "all", description="`last`: a checkpoint is deleted once it is pruned, but for the last of a network"
+        "all", description="`last`: a checkpoint is deleted once nothing needs it, but for the last of a network"
     )
     datasets: dict[Name, Annotated[Mnist | Digits | Folder, Field(discriminator="source")]] = Field(
         description="data sets by name"
@@ -249,6 +351,8 @@ class Configuration(Model):
     networks: dict[Name, TwoLayer] = Field(description="networks by name")
     methods: dict[Name, Any] = Field(description="pruning methods by name")
     experiments: dict[Name, Experiment] = Field(description="experiments by name")
+    theory: Theory = Field(default_factory=Theory, description="what the theory's tables ask")
+    random_matrices: RandomMatrices = Field(default_factory=RandomMatrices, description="Figures 2 and 3")
     figures: Figures = Field(default_factory=Figures, description="how figures look")
 
     @field_validator("methods")
@@ -268,14 +372,15 @@ class Configuration(Model):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Configuration":
-        _known("targets", self.targets, self.experiments, "experiments")
+        _known("targets", self.target_experiments, self.experiments, "experiments")
         for name, experiment in self.experiments.items():
             key = f"experiments.{name}"
             _known(f"{key}.dataset", [experiment.dataset], self.datasets, "datasets")
             _known(f"{key}.networks", experiment.networks, self.networks, "networks")
             _known(f"{key}.methods", experiment.methods, self.methods, "methods")
-        if "data" in self.experiments:
-            raise ValueError("experiments.data: this name is taken by <results_dir>/data; choose another")
+        for taken in ("data", RANDOM_MATRICES):
+            if taken in self.experiments:
+                raise ValueError(f"experiments.{taken}: this name is taken by <results_dir>/{taken}; choose another")
         return self
 
     @model_validator(mode="after")
@@ -294,6 +399,11 @@ class Configuration(Model):
                             f"{network} has {width}; ask for fewer in methods.{method}, or raise the width"
                         )
         return self
+
+    @property
+    def target_experiments(self) -> list[str]:
+        """The experiments among the targets."""
+        return [name for name in self.targets if name != RANDOM_MATRICES]
 
     def check_classes(self, name: str, class_names: list[str], counts: list[int]) -> None:
         """Raises ValueError where the data set of experiment `name`, with these classes, does not fit its settings.
@@ -358,7 +468,9 @@ def _key(location: tuple[str | int, ...]) -> list[str]:
     parts = [str(part) for part in location]
     if parts[:1] == ["datasets"]:
         del parts[2:3]
-    return [part for part in parts if not part.startswith(("EveryCheckpoint", "list[", "literal[", "constrained"))]
+    return [
+        part for part in parts if not part.startswith(("EveryCheckpoint", "union[", "list[", "literal[", "constrained"))
+    ]
 
 
 def _suggestion(key: str) -> str:
@@ -374,5 +486,6 @@ def documented_models() -> list[type[Model]]:
     return [
         *(Configuration, Threads, SaveEvery, Mnist, Digits, Folder, TwoLayer, MethodSettings),
         *method_models,
-        *(Experiment, Pretrain, EveryCheckpoint, Figures),
+        *(Experiment, Pretrain, StableFraction, EveryCheckpoint, Theory),
+        *(RandomMatrices, SmallestSingularValues, ConditionNumbers, Figures),
     ]

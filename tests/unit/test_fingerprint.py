@@ -114,6 +114,7 @@ def test_our_stages_reach_what_they_should():
     pretrain = reached("pretrain.py", "networks.two_layer")
     assert {"training", "data.order", "networks.two_layer"} <= pretrain
     assert not any(name.startswith(("selection", "methods", "plots", "data.mnist")) for name in pretrain)
+    assert {name for name in pretrain if name.startswith("theory")} == {"theory.tangent"}
     greedy, magnitude = reached("prune.py", "methods.greedy"), reached("prune.py", "methods.magnitude")
     assert {"selection.logistic", "selection.kernels", "methods.greedy"} <= greedy
     assert "methods.greedy" not in magnitude

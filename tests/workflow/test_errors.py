@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import Project
+from conftest import SMALL, Project
 
 
 def refused(project: Project, *arguments: str) -> str:
@@ -46,6 +46,19 @@ def test_misspelt_key(project: Project) -> None:
         (("targets",), ["large"], "targets: 'large' is not under `experiments`"),
         (("figures",), {"red_line": "bluu"}, "red_line is 'bluu'; it must be a Matplotlib colour"),
         (("experiments", "small", "pretrain", "checkpoints"), {"at": [0]}, "a rising list of iterations"),
+        (
+            ("experiments", "small", "pretrain", "learning_rate"),
+            {"stable": 1},
+            "learning_rate.stable_fraction: is missing",
+        ),
+        (("experiments", "small", "pretrain", "learning_rate"), {"stable_fraction": 0.1}, "set batch_size: full"),
+        (("theory",), {"certificate_margin": 0}, "theory.certificate_margin: input should be greater than 0"),
+        (
+            ("random_matrices",),
+            {"smallest_singular_values": {"examples": [5000]}},
+            "no width is 10 times 5000 examples",
+        ),
+        (("experiments", "random_matrices"), SMALL["experiments"]["small"], "random_matrices: this name is taken"),
         (("device",), "cuda", "device: cuda asked, but there is no GPU here"),
     ],
 )

@@ -3,18 +3,18 @@ rule plan:
         plan=f"{CHAIN.plan}.json",
         provenance=f"{CHAIN.plan}.provenance.json",
     log:
-        f"{CHAIN.logs}/{{experiment}}/plan-{{digest}}.log",
+        f"{CHAIN.logs}/{{experiment}}/plan-{{table}}-{{digest}}.log",
     conda:
         "../../envs/environment.yaml"
     params:
-        settings=stage_settings("plan", "experiment"),
+        settings=stage_settings("plan", "experiment", "table"),
     shell:
         script("plan.py") + " --settings {params.settings:q} --output {output.plan:q} > {log:q} 2>&1"
 
 
 rule collect:
     input:
-        plan=of_experiment(CHAIN.plan_path),
+        plan=lambda wildcards: CHAIN.plan_path(wildcards.experiment, "evaluations"),
         evaluations=of_experiment(CHAIN.evaluations),
         dense=of_experiment(CHAIN.dense_measurements),
     output:

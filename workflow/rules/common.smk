@@ -43,6 +43,7 @@ wildcard_constraints:
     experiment="[^/]+",
     network="[^/]+",
     method="[^/]+",
+    table="evaluations|bounds",
     examples=r"\d+",
     seed=r"\d+",
     iteration=r"\d+",
@@ -89,7 +90,7 @@ def kept(path):
 
 def of_targets(paths):
     """`paths` of each experiment that the configuration names in `targets`."""
-    return [path for experiment in CONFIGURATION.targets for path in paths(experiment)]
+    return [path for experiment in CONFIGURATION.target_experiments for path in paths(experiment)]
 
 
 def of_experiment(paths):

@@ -1,6 +1,7 @@
 rule required_pretraining:
     input:
         table=f"{CHAIN.collect}.csv",
+        terms=of_experiment(CHAIN.terms_table),
     output:
         table=report(
             f"{CHAIN.required}.csv",
@@ -16,7 +17,7 @@ rule required_pretraining:
     params:
         settings=stage_settings("required_pretraining"),
     shell:
-        script("required_pretraining.py") + " --table {input.table:q}"
+        script("required_pretraining.py") + " --table {input.table:q} --terms={input.terms:q}"
         " --settings {params.settings:q} --output {output.table:q} > {log:q} 2>&1"
 
 

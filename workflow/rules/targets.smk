@@ -34,3 +34,8 @@ for name in CONFIGURATION.experiments:
             name
         input:
             CHAIN.products(name),
+
+
+rule random_matrices:
+    input:
+        CHAIN.products("random_matrices"),

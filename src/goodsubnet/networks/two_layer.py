@@ -9,9 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from goodsubnet.data.randomness import random_generator
+
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu": lambda x: x.clip(min=0),
     "tanh": lambda x: np.tanh(x) if isinstance(x, np.ndarray) else x.tanh(),
+}
+DERIVATIVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "relu": lambda x: (x > 0).astype(x.dtype),
+    "tanh": lambda x: 1 - np.tanh(x) ** 2,
 }
 
 
@@ -28,6 +34,14 @@ def initial_weights(
         "a": (scale * generator.standard_normal((width, inputs))).astype(np.float32),
         "b": generator.standard_normal(width).astype(np.float32),
     }
+
+
+def initial_weights_of(
+    architecture: Mapping[str, Any], inputs: int, experiment: str, network: str, seed: int
+) -> dict[str, np.ndarray]:
+    """The weights that a trial begins with. architecture: the settings of the network. inputs: d."""
+    generator = random_generator("initial weights", experiment, network, seed)
+    return initial_weights(architecture["width"], inputs, architecture["initialisation"], generator)
 
 
 def forward(weights: Mapping[str, Any], inputs: Any, activation: str) -> Any:

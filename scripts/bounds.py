@@ -1,0 +1,39 @@
+"""Put the bounds beside what was measured at every pruned checkpoint, and count where they are violated."""
+
+from goodsubnet import artifacts
+from goodsubnet.audit import Audit
+from goodsubnet.jobs import Job, parser, run
+from goodsubnet.theory.tables import tables, violations_table
+from goodsubnet.theory.text import as_csv
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--plan", required=True, help="the settings that each artifact must have")
+    args = arguments.parse_args(argv)
+    with Job("bounds", args.output, args.settings, {"plan": args.plan}) as job:
+        audit = Audit(job.json("plan"))
+        measured = gather(audit)
+        audit.conclude(args.output.with_name("unfit.txt"))
+        terms, bounds = tables(measured, job.settings["loss"], job.settings["error"])
+        violations = violations_table(bounds)
+        for suffix, table in ((".csv", bounds), (".terms.csv", terms), (".violations.csv", violations)):
+            # Ten digits: a bound may be a hair above the loss.
+            job.save(suffix, as_csv(table, digits=10))
+        print(violations.to_string())
+
+
+def gather(audit: Audit) -> list[tuple[dict, dict]]:
+    """Names and terms of each subnetwork; none any more once something did not fit."""
+    measured = []
+    for row, paths in audit.subnetworks():
+        path = audit.check("terms", f"terms {row['network']}", paths, row)
+        if not audit.unfit:
+            dense = artifacts.read_json(audit.plan["paths"]["dense"].format(**row))
+            rate = {"learning_rate_per_neuron": dense["learning_rate_per_neuron"]}
+            measured.append((row, {**artifacts.read_json(path), **rate}))
+    return measured
+
+
+if __name__ == "__main__":
+    run(main)
