@@ -130,7 +130,17 @@ class Costs:
     example, in a selection step and for all terms of the bounds.
     """
 
-    START: ClassVar = {"pretrain": 3.5, "prune": 2.0, "evaluate": 0.8, "subset": 0.6, "report": 6.0}
+    START: ClassVar = {
+        "pretrain": 3.5,
+        "prune": 2.0,
+        "evaluate": 0.8,
+        "terms": 1.0,
+        "subset": 0.6,
+        "report": 6.0,
+        # With the default grids.
+        "smallest_singular_values": 5.0,
+        "condition_numbers": 4.0,
+    }
     SELECTION_SECONDS = 0.4e-9
     TERMS_SECONDS = 10e-9
 

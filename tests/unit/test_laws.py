@@ -168,6 +168,14 @@ def test_a_resample_of_too_few_sizes_speaks_for_no_law():
     assert set(laws["verdict"]) == {"undecided"}
 
 
+@pytest.mark.parametrize(("sizes", "verdict"), [(3, "undecided (fewer than 5 sizes)"), (5, "logarithmic")])
+def test_few_sizes_give_fits_and_weights_and_no_verdict(sizes, verdict):
+    laws = compare_laws(table(noisy("logarithmic", 0.01)[:, :sizes], SIZES[:sizes]), "loss threshold").set_index("law")
+    assert set(laws["verdict"]) == {verdict}
+    assert laws.loc["logarithmic", "weight"] > 0.9
+    assert laws[["a_low", "b_high", "best_share"]].notna().all(axis=None)
+
+
 def test_one_seed_gives_fits_and_no_verdict():
     laws = compare_laws(table(noisy("linear", 0.01, seeds=1)), "loss threshold")
     assert set(laws["verdict"]) == {"undecided (one seed)"}
