@@ -48,14 +48,10 @@ def _module_path(name: str) -> Path | None:
 
 
 @functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), filename=str(path))
-
-
 def _imports(path: Path, package: str = "") -> list[str]:
     """Names below goodsubnet that a file imports: modules, and objects of them, which lead to no file."""
     names = []
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

@@ -36,7 +36,7 @@ def package(tmp_path, monkeypatch):
 
 
 def of(package, *modules):
-    module._tree.cache_clear()
+    module._imports.cache_clear()
     module._code.cache_clear()
     return fingerprint(package / "script.py", modules)
 
