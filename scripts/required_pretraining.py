@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
             table = table.merge(certified, how="left", on=["network", "method", "examples"])
             table["certificate"] = table["certificate"].astype(object).where(table["certificate"].notna(), none)
         else:
-            table = table.assign(certificate=[none] * len(table))
+            table = table.assign(certificate=[none] * len(table), certified_loss=float("nan"))
         job.save(".csv", as_csv(table))
         print(table.to_string())
 

@@ -186,9 +186,9 @@ def test_one_seed_gives_fits_and_no_verdict():
 @pytest.mark.parametrize(
     ("values", "verdict"),
     [
-        ([[5.0, 6.0], [7.0, 8.0]], "not applicable (fewer than 3 sizes)"),
-        ([[5.0, 6.0, np.nan], [7.0, 8.0, np.nan]], "not applicable (fewer than 3 sizes)"),
-        ([[np.nan] * 3] * 2, "not applicable (fewer than 3 sizes)"),
+        ([[5.0, 6.0], [7.0, 8.0]], "not applicable (fewer than 3 uncensored sizes)"),
+        ([[5.0, 6.0, np.nan], [7.0, 8.0, np.nan]], "not applicable (fewer than 3 uncensored sizes)"),
+        ([[np.nan] * 3] * 2, "not applicable (fewer than 3 uncensored sizes)"),
         ([[5.0] * 3] * 2, "not applicable (all values are equal)"),
     ],
 )

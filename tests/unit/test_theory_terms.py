@@ -152,15 +152,23 @@ def test_certificates_hold_to_the_end_for_every_seed() -> None:
             for place, (dense, spread) in enumerate(trial)
         ]
         terms = pd.read_csv(BytesIO(as_csv(tables(measured, "squared", 0.01)[0])))
-        (answer,) = certificates(terms, 0.1)["certificate"]
-        return answer
+        (row,) = certificates(terms, 0.1).itertuples()
+        if row.certificate.isdigit():
+            there = terms[terms["iteration"] == int(row.certificate)]
+            assert row.certified_loss == there["variance_recursion_bound"].max()
+            assert (there["subnetwork_loss"] <= row.certified_loss).all()
+        else:
+            assert np.isnan(row.certified_loss)
+        return row.certificate
 
     good, bad, trivial = (0.1, 1.0), (0.1, 40.0), (0.499, 1.0)
+    far = "not informative (the bound ends too far above the dense loss)"
     assert certificate([bad, good, good]) == "10"
     assert certificate([good, bad, good]) == "20"
     assert certificate([good, good, good], [bad, bad, good]) == "20"
-    assert certificate([good, good, bad]) == "not informative"
-    assert certificate([good, good, good], [bad, bad, bad]) == "not informative"
+    assert certificate([good, good, bad]) == far
+    assert certificate([good, good, good], [bad, bad, bad]) == far
+    assert certificate([good, good, trivial]) == "not informative (the bound ends above the trivial loss)"
     assert certificate([trivial, good, good]) == "10"
     # The naive test, a dense loss below the other terms, would be met by `bad`, too.
     assert 0.1 < 4 * 40.0 / 200

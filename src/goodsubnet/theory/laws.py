@@ -144,7 +144,7 @@ def _compared(table: pd.DataFrame, samples: int, seed: int) -> pd.DataFrame:
         return result.reindex(columns=COMPARED).assign(verdict=str(verdict))
 
     if len(np.unique(size)) < LEAST_SIZES:
-        return finished(NotApplicable(f"fewer than {LEAST_SIZES} sizes"))
+        return finished(NotApplicable(f"fewer than {LEAST_SIZES} uncensored sizes"))
     if np.ptp(fitted) == 0:
         return finished(NotApplicable("all values are equal"))
 

@@ -111,17 +111,24 @@ def certificates(terms: pd.DataFrame, margin: float) -> pd.DataFrame:
     The bound is the sharpest that knows nothing but the dense network: the variance recursion for the squared loss, the
     variance form else. It counts where it is below the loss of the trivial predictor and within `margin` of that loss
     above the dense loss, from a checkpoint to the last one; the latest of the seeds. Returns the columns network,
-    method, examples and `certificate`: an iteration, or "not informative" where a seed never gets there.
+    method, examples, `certificate`: an iteration, or "not informative" with what fails at the last checkpoint; and
+    `certified_loss`: the largest loss of a seed that the bound allows at that iteration, NaN where there is none.
     """
     bound = terms["variance_recursion_bound"].fillna(terms["variance_form_bound"])
     columns = zip(bound, terms["dense_loss"], terms["trivial_loss"], strict=True)
-    terms = terms.assign(good=[certified(*values, margin) for values in columns])
+    terms = terms.assign(bound=bound, good=[certified(*values, margin) for values in columns])
     rows = []
     for key, trials in terms.groupby(["network", "method", "examples"], sort=False):
         first = [_from(trial.sort_values("iteration")) for _, trial in trials.groupby("seed")]
-        answer = "not informative" if None in first else str(max(first))
-        rows.append((*key, answer))
-    return pd.DataFrame(rows, columns=["network", "method", "examples", "certificate"])
+        last = trials[trials["iteration"] == trials["iteration"].max()]
+        if None not in first:
+            answer, loss = str(max(first)), trials.loc[trials["iteration"] == max(first), "bound"].max()
+        elif (last["bound"] >= last["trivial_loss"]).any():
+            answer, loss = "not informative (the bound ends above the trivial loss)", np.nan
+        else:
+            answer, loss = "not informative (the bound ends too far above the dense loss)", np.nan
+        rows.append((*key, answer, loss))
+    return pd.DataFrame(rows, columns=["network", "method", "examples", "certificate", "certified_loss"])
 
 
 def _from(trial: pd.DataFrame) -> int | None:
