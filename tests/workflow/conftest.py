@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,29 @@ class Project:
         self.folder = folder
         self.code = ROOT
         self.settings = copy.deepcopy(SMALL)
+
+    @classmethod
+    def with_own_code(cls, folder: Path) -> "Project":
+        """One with a copy of the code of its own, that a test may edit."""
+        project = cls(folder)
+        project.code = folder / "code"
+        project.code.mkdir()
+        for name in ("Snakefile", "workflow", "scripts", "src", "envs", "profiles"):
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, project.code / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, project.code / name)
+        return project
+
+    def copied(self, folder: Path) -> "Project":
+        """This project, its code and what it has made, in another folder."""
+        # Times of last change count, so they are copied along.
+        shutil.copytree(self.folder, folder, symlinks=True)
+        project = Project(folder)
+        project.settings = copy.deepcopy(self.settings)
+        project.code = folder / "code"
+        return project
 
     @property
     def experiment(self) -> dict:

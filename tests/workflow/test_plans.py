@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project
+from conftest import Project
 
 # What follows the evaluations whenever one of them was made or remade.
 TABLES = {"plan": 1, "collect": 1, "required_pretraining": 1, "draw_figure1": 1, "draw_curves": 1}
@@ -16,16 +16,7 @@ THEORY = {"plan": 2, "bounds": 1, "thresholds": 1, "draw_bounds": 1, "draw_terms
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished run, with a copy of the code of its own that a test may edit."""
-    folder = tmp_path_factory.mktemp("finished")
-    made = Project(folder)
-    made.code = folder / "code"
-    made.code.mkdir()
-    for name in ("Snakefile", "workflow", "scripts", "src", "envs", "profiles"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, made.code / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, made.code / name)
+    made = Project.with_own_code(tmp_path_factory.mktemp("finished"))
     made.snakemake()
     return made
 
@@ -33,12 +24,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def run(finished: Project, tmp_path: Path) -> Project:
     """The finished run, for this test alone."""
-    folder = tmp_path / "run"
-    # Times of last change count, so they are copied along.
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    copy = Project(folder)
-    copy.code = folder / "code"
-    return copy
+    return finished.copied(tmp_path / "run")
 
 
 def edit(path: Path, old: str, new: str) -> None:

@@ -1,14 +1,13 @@
 """The theory through the real chain: numbers recomputed from the files alone, and what a change makes anew."""
 
 import csv
-import json
 import math
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Project
+from conftest import Project
 from scipy.spatial.distance import pdist
 from test_plans import edit
 
@@ -23,13 +22,7 @@ GRIDS = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    folder = tmp_path_factory.mktemp("theory")
-    made = Project(folder)
-    made.code = folder / "code"
-    made.code.mkdir()
-    for name in ("Snakefile", "workflow", "scripts", "src", "envs", "profiles"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, made.code / name)
+    made = Project.with_own_code(tmp_path_factory.mktemp("theory"))
     made.settings["targets"] = ["small", "random_matrices"]
     made.settings["random_matrices"] = GRIDS
     made.settings["networks"] = {
@@ -52,12 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def run(finished: Project, tmp_path: Path) -> Project:
-    folder = tmp_path / "run"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    copy = Project(folder)
-    copy.settings = json.loads(json.dumps(finished.settings))
-    copy.code = folder / "code"
-    return copy
+    return finished.copied(tmp_path / "run")
 
 
 def rows(run: Project, name: str) -> list[dict[str, str]]:

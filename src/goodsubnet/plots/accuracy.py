@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-import matplotlib
-import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,6 +19,7 @@ from goodsubnet.plots.canvas import (
     NARROWEST_PANEL_INCHES,
     SIDES_INCHES,
     WIDEST_PANEL_INCHES,
+    colours_of,
     freeze,
     grid_of,
     legend_below,
@@ -121,9 +120,7 @@ def curves(evaluations: pd.DataFrame, style: Mapping, accuracy: str = "train_acc
     panels, methods = panels_of(means), _methods(means)
     shown = pd.concat([means["min"], means["max"], dense["mean"]])
     scale = AccuracyScale(shown, look.color_norm)
-    sizes = np.sort(means["examples"].unique())
-    # The lightest fifth of a map would be lost on white paper.
-    colours = matplotlib.colormaps[look.colormap](np.linspace(0, 0.82, len(sizes)))
+    colours = colours_of(means["examples"], look)
     with settings():
         width = min(look.width_inches, SIDES_INCHES + WIDEST_PANEL_INCHES * len(panels))
         figure = new_figure(look, width, 1.1 + 1.75 * len(methods))
@@ -134,7 +131,7 @@ def curves(evaluations: pd.DataFrame, style: Mapping, accuracy: str = "train_acc
                 table[(table["network"] == panels[column].network) & (table["method"] == methods[row])]
                 for table in (means, dense)
             )
-            _curves_of(axis, means_here, dense_here, dict(zip(sizes, colours, strict=True)))
+            _curves_of(axis, means_here, dense_here, colours)
             checkpoints = means.loc[means["network"] == panels[column].network, "iteration"]
             axis_of(axis, "x", np.unique(checkpoints), panel_width, "pre-training iterations")
             crowding = min(1, panel_width / NARROWEST_PANEL_INCHES)
@@ -151,10 +148,7 @@ def curves(evaluations: pd.DataFrame, style: Mapping, accuracy: str = "train_acc
         title = f"{quantity[0].upper()}{quantity[1:]}{scale.words()}"
         # One panel is narrower than the title in one line.
         figure.suptitle(title if len(panels) > 1 else title.replace(" (", "\n("), fontsize=9)
-        handles = [
-            Line2D([], [], color=colour, linewidth=2, label=f"{size:,}")
-            for size, colour in zip(sizes, colours, strict=True)
-        ]
+        handles = [Line2D([], [], color=colour, linewidth=2, label=f"{size:,}") for size, colour in colours.items()]
         figure.legend(handles=handles, title="training\nexamples", loc="outside right center", alignment="left")
         legend_below(figure, _kinds_of_curves(means["seeds"]))
         freeze(figure)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 
 # What each scale spreads evenly, in words for the reader of the figure.
 SCALES = {"power": "cube root of the error", "log": "logarithm of the error", "linear": ""}
@@ -105,6 +106,26 @@ def axis_of(axis: Axes, name: str, values: Sequence[int], inches: float, label: 
     getattr(axis, f"set_{name}ticks")(values[::every], labels[::every])
     getattr(axis, f"set_{name}ticks")(values, minor=True)
     getattr(axis, f"set_{name}label")(label + ("" if is_to_scale(values) else " (not to scale)"))
+
+
+def log_ticks(
+    axis: Axis, limits: tuple[float, float], inches: float, choices: Sequence[Sequence[int]], line_digits: int
+) -> None:
+    """Give a logarithmic axis plain numbers as ticks: multiples of the powers of ten, the first choice that has room.
+
+    `inches` is the length of the axis, `line_digits` the distance of two labels on a y axis, in widths of a digit.
+    """
+    low, high = np.log10(limits)
+    powers = 10.0 ** np.arange(np.floor(low), np.ceil(high))
+    for multiples in choices:
+        ticks = np.outer(powers, multiples).ravel()
+        ticks = ticks[(ticks >= limits[0]) & (ticks <= limits[1])]
+        labels = [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks]
+        longest = max(map(len, labels), default=0)
+        room = DIGIT_INCHES * (longest + 1 if axis.axis_name == "x" else line_digits)
+        if np.diff(np.log10(ticks)).min(initial=np.inf) / (high - low) * inches >= room:
+            break
+    axis.set_ticks(ticks, labels)
 
 
 def cell_edges(values: Sequence[int]) -> np.ndarray:

@@ -19,6 +19,7 @@ from goodsubnet.plots.canvas import (
     SIDES_INCHES,
     WIDEST_PANEL_INCHES,
     Panel,
+    colours_of,
     freeze,
     legend_below,
     look_of,
@@ -136,10 +137,7 @@ def terms(table: pd.DataFrame, style: Mapping, method: str = "greedy") -> Figure
     networks = panels_of(rows)
     panels = _evenly(networks, max(1, int((look.width_inches - SIDES_INCHES) / NARROWEST_PANEL_INCHES)))
     rows = rows[rows["network"].isin([panel.network for panel in panels])]
-    sizes = np.sort(rows["examples"].unique())
-    # The lightest fifth of a map would be lost on white paper.
-    colours = matplotlib.colormaps[look.colormap](np.linspace(0, 0.82, len(sizes)))
-    colour_of = dict(zip(sizes, colours, strict=True))
+    colours = colours_of(rows["examples"], look)
     over_seeds = rows.groupby(["network", "examples", "iteration"])[columns].agg(["mean", "min", "max"])
     with settings():
         width = min(look.width_inches, SIDES_INCHES + WIDEST_PANEL_INCHES * len(panels))
@@ -149,7 +147,7 @@ def terms(table: pd.DataFrame, style: Mapping, method: str = "greedy") -> Figure
         for (row, column), axis in np.ndenumerate(grid):
             label, lines = list(TERMS.items())[row]
             of_network = over_seeds.loc[panels[column].network]
-            _terms_by_iteration(axis, of_network, lines, colour_of)
+            _terms_by_iteration(axis, of_network, lines, colours)
             checkpoints = of_network.index.unique("iteration").sort_values()
             axis_of(axis, "x", checkpoints, panel_width, "iterations")
             axis.xaxis.label.set_fontsize(8 * min(1, panel_width / 1.5))
@@ -165,7 +163,7 @@ def terms(table: pd.DataFrame, style: Mapping, method: str = "greedy") -> Figure
         seeds = pd.Series(rows["seed"].nunique())
         title = f"Terms of the bounds on {method} selection, {mean_over(seeds)}"
         figure.suptitle(title + _share_shown(panels, networks), fontsize=9.5, wrap=True)
-        handles = [Line2D([], [], color=colour_of[size], linewidth=2, label=f"{size:,}") for size in sizes]
+        handles = [Line2D([], [], color=colour, linewidth=2, label=f"{size:,}") for size, colour in colours.items()]
         figure.legend(handles=handles, title="training\nexamples", loc="outside right center", alignment="left")
         legend_below(figure, _kinds_of_terms(seeds))
         freeze(figure)

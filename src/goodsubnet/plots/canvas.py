@@ -4,13 +4,14 @@ No pyplot: its global state would keep every figure alive and choose a display. 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
 
 import matplotlib
 import matplotlib.style
+import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import is_color_like
@@ -91,6 +92,13 @@ def check_colours(look: FigureStyle) -> None:
         raise UserError(f"style: colormap is {look.colormap!r}; it must be the name of a Matplotlib colour map")
     if not is_color_like(look.red_line):
         raise UserError(f"style: red_line is {look.red_line!r}; it must be a Matplotlib colour, such as #e3001b or red")
+
+
+def colours_of(values: Iterable[int], look: FigureStyle) -> dict[int, np.ndarray]:
+    """Return a colour for each distinct value, in order along the colour map."""
+    distinct = np.unique(list(values))
+    # The lightest fifth of a map would be lost on white paper.
+    return dict(zip(distinct, matplotlib.colormaps[look.colormap](np.linspace(0, 0.82, len(distinct))), strict=True))
 
 
 def settings() -> AbstractContextManager:

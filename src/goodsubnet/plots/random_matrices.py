@@ -1,8 +1,7 @@
 """Figures 2 and 3: singular values of random matrices (tables of `goodsubnet.theory.random_matrices`)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,14 +14,15 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import NullFormatter
 
 from goodsubnet.errors import UserError
-from goodsubnet.plots.axes import DIGIT_INCHES, axis_of, cell_edges
-from goodsubnet.plots.canvas import freeze, grid_of, legend_below, look_of, new_figure, settings
+from goodsubnet.plots.axes import axis_of, cell_edges, log_ticks
+from goodsubnet.plots.canvas import colours_of, freeze, grid_of, legend_below, look_of, new_figure, settings
 from goodsubnet.settings import FigureStyle
 from goodsubnet.theory import NotApplicable
 from goodsubnet.theory.random_matrices import CURVES, marchenko_pastur
 
 CURVE_LOOKS = {"sqrt": (0, (5, 2)), "difference": (0, (1, 1.2))}
 CURVE_NAMES = {"sqrt": r"$c\,\sqrt{N}$", "difference": r"$c\,(\sqrt{N}-\sqrt{m})$"}
+TICKS = [(1, 2, 5), (1, 3), (1,)]
 POINTS = {"linestyle": "none", "marker": "o", "markersize": 3}
 BARS = {"elinewidth": 0.8, "capsize": 1.8, "capthick": 0.8, "zorder": 3}
 UNDEFINED = {"facecolor": "0.94", "edgecolor": "0.65", "hatch": "//////", "linewidth": 0}
@@ -45,7 +45,7 @@ def figure2(table: pd.DataFrame, fits: pd.DataFrame, style: Mapping) -> Figure:
     look = look_of(style)
     _require_defined(table)
     inputs = sorted(table["inputs"].unique().tolist())
-    colours = _colours(table["examples"], look)
+    colours = colours_of(table["examples"], look)
     with settings():
         rows, columns = grid_of(len(inputs), look)
         # Below 4 inches, the least that a style may ask for, the title has no room.
@@ -181,7 +181,7 @@ def _growth(axis: Axes, table: pd.DataFrame, look: FigureStyle) -> None:
     counts = table["width"].value_counts().sort_index()
     widths = counts.index[counts >= min(FEWEST_POINTS, counts.max())].to_numpy()
     widths = widths[np.unique(np.linspace(0, len(widths) - 1, MOST_CURVES).round().astype(int))]
-    for width, colour in _colours(widths, look).items():
+    for width, colour in colours_of(widths, look).items():
         points = table[table["width"] == width].sort_values("examples")
         middle, low, high = (points[name].to_numpy(np.float64) for name in ("median", "min", "max"))
         axis.errorbar(
@@ -214,16 +214,7 @@ def _growth(axis: Axes, table: pd.DataFrame, look: FigureStyle) -> None:
 
 def _log_ticks(axis: Axis, limits: tuple[float, float], inches: float) -> None:
     """Label a logarithmic axis with plain numbers: 1, 2 and 5 of each power of ten, fewer where these have no room."""
-    low, high = np.log10(limits)
-    powers = 10.0 ** np.arange(np.floor(low), high)
-    for multiples in ((1, 2, 5), (1, 3), (1,)):
-        ticks = np.outer(powers, multiples).ravel()
-        ticks = ticks[(ticks >= limits[0]) & (ticks <= limits[1])]
-        labels = [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks]
-        room = DIGIT_INCHES * (max(map(len, labels), default=0) + 1 if axis.axis_name == "x" else 4)
-        if np.diff(np.log10(ticks)).min(initial=np.inf) * inches / (high - low) >= room:
-            break
-    axis.set_ticks(ticks, labels)
+    log_ticks(axis, limits, inches, TICKS, 4)
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -232,12 +223,6 @@ def _leave_room(axis: Axes, lines: int) -> None:
     bottom, top = np.log(axis.get_ylim())
     share = min(0.6, lines * LINE_INCHES / HEIGHT_INCHES)
     axis.set_ylim(np.exp([bottom, bottom + (top - bottom) / (1 - share)]))
-
-
-def _colours(values: Iterable[int], look: FigureStyle) -> dict[int, tuple]:
-    """Return a colour for each distinct value, in order along the colour map, without its lightest part."""
-    distinct = sorted(set(values))
-    return dict(zip(distinct, matplotlib.colormaps[look.colormap](np.linspace(0, 0.82, len(distinct))), strict=True))
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from goodsubnet.analysis import GROUP
 from goodsubnet.errors import UserError
-from goodsubnet.plots.axes import DIGIT_INCHES
+from goodsubnet.plots.axes import log_ticks
 from goodsubnet.plots.canvas import (
     WIDEST_PANEL_INCHES,
     freeze,
@@ -198,18 +198,8 @@ def _limits(values: pd.DataFrame) -> tuple[float, float]:
 
 
 def _log_ticks(axis: Axis, limits: tuple[float, float], inches: float) -> None:
-    """Give a logarithmic axis as many round ticks as its labels have room for."""
-    low, high = np.log10(limits)
-    powers = 10.0 ** np.arange(np.floor(low), np.ceil(high))
-    for mantissas in TICKS:
-        ticks = np.outer(powers, mantissas).ravel()
-        ticks = ticks[(ticks >= limits[0]) & (ticks <= limits[1])]
-        labels = [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks]
-        longest = max(map(len, labels), default=0)
-        room = DIGIT_INCHES * (longest + 1 if axis.axis_name == "x" else 3)
-        if len(ticks) < 2 or np.diff(np.log10(ticks)).min() / (high - low) * inches >= room:
-            break
-    axis.set_ticks(ticks, labels)
+    """Give a logarithmic axis as many round ticks as its labels have room for, and no other."""
+    log_ticks(axis, limits, inches, TICKS, 3)
     axis.set_ticks([], minor=True)
 
 

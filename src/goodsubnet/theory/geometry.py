@@ -53,7 +53,11 @@ def diameter(outputs: np.ndarray) -> float:
     Errors as in `mean_output`.
     """
     center = mean_output(outputs)
-    squared_radii = squared_distances(outputs, center)
+    return diameter_about(outputs, center, squared_distances(outputs, center))
+
+
+def diameter_about(outputs: np.ndarray, center: np.ndarray, squared_radii: np.ndarray) -> float:
+    """`diameter`, where the mean output and the squared distances from it are known."""
     order = np.argsort(-squared_radii, kind="stable")
     radii = np.sqrt(squared_radii)
     # From the outermost neuron to the one farthest from it, and on while that leads farther apart.

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from goodsubnet.analysis import GROUP
 from goodsubnet.theory import NotApplicable
 from goodsubnet.theory.bounds import (
     certified,
@@ -15,7 +16,7 @@ from goodsubnet.theory.bounds import (
     violations,
 )
 
-NAMES = ["experiment", "network", "width", "method", "examples", "seed", "iteration"]
+NAMES = [*GROUP, "examples", "seed", "iteration"]
 BOUNDS = ["lemma1", "variance_form", "variance_recursion"]
 SPECTRUM = ["smallest_singular_value", "largest_singular_value", "condition_number"]
 
@@ -85,7 +86,7 @@ def violations_table(bounds: pd.DataFrame) -> pd.DataFrame:
     A row a network, method and bound. `violations` should be 0: another number is an error in the code or in a proof.
     """
     rows = []
-    for key, group in bounds.groupby(["experiment", "network", "width", "method"], sort=False):
+    for key, group in bounds.groupby(GROUP, sort=False):
         for name in BOUNDS:
             held = group[group[name].notna()]
             if held.empty:
@@ -93,7 +94,7 @@ def violations_table(bounds: pd.DataFrame) -> pd.DataFrame:
             ratio = held[name] / held["measured"]
             rows.append(
                 {
-                    **dict(zip(["experiment", "network", "width", "method"], key, strict=True)),
+                    **dict(zip(GROUP, key, strict=True)),
                     "bound": name,
                     "checkpoints": len(held[NAMES].drop_duplicates()),
                     "pairs": len(held),

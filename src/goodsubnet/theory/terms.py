@@ -10,7 +10,7 @@ from goodsubnet.networks.two_layer import ACTIVATIONS
 from goodsubnet.selection.losses import losses_along
 from goodsubnet.theory import NotApplicable
 from goodsubnet.theory.bounds import trivial_loss
-from goodsubnet.theory.geometry import diameter, mean_output, variance
+from goodsubnet.theory.geometry import diameter_about, mean_output, squared_distances
 
 
 def measured_terms(outputs: np.ndarray, targets: np.ndarray, neurons: np.ndarray, loss: str) -> dict:
@@ -22,10 +22,12 @@ def measured_terms(outputs: np.ndarray, targets: np.ndarray, neurons: np.ndarray
     for k = 1 ... steps. Raises UserError where an output is not a finite number.
     """
     examples = len(targets)
+    center = mean_output(outputs)
+    squared_radii = squared_distances(outputs, center)
     return {
-        "dense_loss": mean_loss(mean_output(outputs), targets, loss),
-        "variance": variance(outputs) / examples,
-        "squared_diameter": diameter(outputs) ** 2 / examples,
+        "dense_loss": mean_loss(center, targets, loss),
+        "variance": float(squared_radii.mean()) / examples,
+        "squared_diameter": diameter_about(outputs, center, squared_radii) ** 2 / examples,
         "trivial_loss": trivial_loss(targets, loss),
         "losses": losses_along(outputs, targets, neurons, loss).tolist(),
     }
