@@ -1,0 +1,178 @@
+"""The whole of config.yaml: its keys, and what must fit together."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from goodsubnet.data.known import known_class_names, known_train_class_counts
+from goodsubnet.data.labels import check_groups
+from goodsubnet.data.subsets import check_subset_size
+from goodsubnet.errors import UserError
+from goodsubnet.settings.base import Count, Iteration, Model, Name, Positive
+from goodsubnet.settings.datasets import Digits, Folder, Mnist
+from goodsubnet.settings.faults import explain
+from goodsubnet.settings.figures import Figures
+from goodsubnet.settings.methods import MethodSettings, algorithms, method_model
+from goodsubnet.settings.networks import TwoLayer
+from goodsubnet.settings.theory import RandomMatrices, Theory
+from goodsubnet.settings.training import Pretrain
+
+RANDOM_MATRICES = "random_matrices"  # stands among the experiments in `targets` and in the results
+
+
+class Experiment(Model):
+    """A sweep: every network, number of examples and seed, pruned at every checkpoint by every method."""
+
+    dataset: Name = Field(description="a name under `datasets`")
+    networks: Annotated[list[Name], Field(min_length=1)] = Field(description="names under `networks`")
+    methods: Annotated[list[Name], Field(min_length=1)] = Field(description="names under `methods`")
+    examples: Annotated[list[Count], Field(min_length=1)] = Field(description="sizes of the sub-datasets, in images")
+    shares: Literal["equal", "data"] = Field(
+        "equal", description="of each class in a sub-dataset: `equal`, or those of the `data`"
+    )
+    seeds: Annotated[list[Iteration], Field(min_length=1)] = Field(description="one trial each")
+    pretrain: Pretrain = Field(description="how the dense network is trained")
+
+    @field_validator("networks", "methods", "examples", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: list) -> list:
+        repeated = sorted({str(value) for value in values if values.count(value) > 1})
+        if repeated:
+            raise ValueError(f"{', '.join(repeated)} stands there more than once; name each once")
+        return values
+
+
+class Threads(Model):
+    """Cores of a job. A sum depends on how it is split, so a changed number makes the stage's artifacts again."""
+
+    pretrain: Count = Field(1, description="threads of a pretrain job")
+    prune: Count = Field(1, description="threads of a prune job")
+
+
+class SaveEvery(Model):
+    """How often progress inside a segment is saved; the first that is due."""
+
+    seconds: Positive = Field(60.0, description="seconds between saves")
+    iterations: Count | None = Field(None, description="iterations between saves; null: only by time")
+
+
+class Configuration(Model):
+    """Everything that config.yaml may say."""
+
+    data_dir: str = Field("data", description="where data sets lie, or are downloaded to")
+    results_dir: str = Field("results", description="where everything is written")
+    targets: Annotated[list[Name], Field(min_length=1)] = Field(
+        description="what the default target makes: experiments, and `random_matrices`"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="`auto`: an accelerator if there is one, else the CPU"
+    )
+    deterministic: bool = Field(
+        True, strict=True, description="on an accelerator: only operations that give the same bits each time"
+    )
+    threads: Threads = Field(default_factory=Threads, description="cores of a job")
+    save_every: SaveEvery = Field(default_factory=SaveEvery, description="when progress is saved")
+    keep_checkpoints: Literal["all", "last"] = Field(
+        "all", description="`last`: a checkpoint is deleted once nothing needs it, but for the last of a network"
+    )
+    datasets: dict[Name, Annotated[Mnist | Digits | Folder, Field(discriminator="source")]] = Field(
+        description="data sets by name"
+    )
+    networks: dict[Name, TwoLayer] = Field(description="networks by name")
+    methods: dict[Name, Any] = Field(description="pruning methods by name")
+    experiments: dict[Name, Experiment] = Field(description="experiments by name")
+    theory: Theory = Field(default_factory=Theory, description="what the theory's tables ask")
+    random_matrices: RandomMatrices = Field(default_factory=RandomMatrices, description="Figures 2 and 3")
+    figures: Figures = Field(default_factory=Figures, description="how figures look")
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_by_algorithm(cls, methods: dict[str, Any]) -> dict[str, MethodSettings]:
+        typed = {}
+        for name, settings in methods.items():
+            if not isinstance(settings, Mapping) or not isinstance(settings.get("algorithm"), str):
+                raise ValueError(f"{name}: needs the key algorithm, one of {', '.join(algorithms())}")
+            try:
+                typed[name] = method_model(settings["algorithm"]).model_validate(settings)
+            except ValidationError as error:
+                raise ValueError("; ".join(explain(error, prefix=name))) from None
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return typed
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Configuration":
+        _known("targets", self.target_experiments, self.experiments, "experiments")
+        for name, experiment in self.experiments.items():
+            key = f"experiments.{name}"
+            _known(f"{key}.dataset", [experiment.dataset], self.datasets, "datasets")
+            _known(f"{key}.networks", experiment.networks, self.networks, "networks")
+            _known(f"{key}.methods", experiment.methods, self.methods, "methods")
+        for taken in ("data", RANDOM_MATRICES):
+            if taken in self.experiments:
+                raise ValueError(f"experiments.{taken}: this name is taken by <results_dir>/{taken}; choose another")
+        return self
+
+    @model_validator(mode="after")
+    def _experiments_possible(self) -> "Configuration":
+        for name, experiment in self.experiments.items():
+            dataset = self.datasets[experiment.dataset].model_dump()
+            names, counts = known_class_names(dataset), known_train_class_counts(dataset)
+            if names is not None and counts is not None:
+                self.check_classes(name, names, counts)
+            for network in experiment.networks:
+                for method in experiment.methods:
+                    least, width = self.methods[method].least_width, self.networks[network].width
+                    if least > width:
+                        raise ValueError(
+                            f"experiments.{name}: method {method} asks for {least} distinct neurons, and network "
+                            f"{network} has {width}; ask for fewer in methods.{method}, or raise the width"
+                        )
+        return self
+
+    @property
+    def target_experiments(self) -> list[str]:
+        """The experiments among the targets."""
+        return [name for name in self.targets if name != RANDOM_MATRICES]
+
+    def check_classes(self, name: str, class_names: list[str], counts: list[int]) -> None:
+        """Raises ValueError where the data set of experiment `name`, with these classes, does not fit its settings.
+
+        counts: training images of each class.
+        """
+        experiment = self.experiments[name]
+        groups = self.datasets[experiment.dataset].groups
+        key = f"datasets.{experiment.dataset}.groups"
+        try:
+            if groups is not None:
+                check_groups(groups, class_names)
+        except UserError as error:
+            raise ValueError(f"{key}: {error}") from None
+        if groups is None and len(class_names) != 2:
+            raise ValueError(
+                f"{key}: a two-layer network has one output and tells two labels apart, and there are "
+                f"{len(class_names)} classes; give two lists of classes"
+            )
+        for examples in experiment.examples:
+            try:
+                check_subset_size(counts, examples, experiment.shares, class_names)
+            except UserError as error:
+                raise ValueError(f"experiments.{name}.{error}") from None
+
+
+def _known(key: str, names: list[str], entries: Mapping[str, Any], where: str) -> None:
+    for name in names:
+        if name not in entries:
+            raise ValueError(f"{key}: {name!r} is not under `{where}` (there: {', '.join(sorted(entries))})")
+
+
+def load_configuration(raw: Mapping[str, Any]) -> Configuration:
+    """Check a configuration as read from YAML.
+
+    Raises UserError with a line for each fault: the key, the value and what is allowed.
+    """
+    try:
+        return Configuration.model_validate(raw)
+    except ValidationError as error:
+        raise UserError("the configuration is not valid:\n  " + "\n  ".join(explain(error))) from None

@@ -1,0 +1,31 @@
+"""How figures look."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from goodsubnet.settings.base import Model
+
+
+class FigureStyle(Model):
+    """How figures look; none of it changes a number."""
+
+    colormap: str = Field(
+        "viridis", description="a Matplotlib colour map; one of monotone lightness prints well in grey"
+    )
+    color_norm: Literal["power", "log", "linear"] = Field(
+        "power",
+        description="what colours and accuracy axes spread evenly: `power`, the cube root of the error; `log`, its "
+        "logarithm (no error is drawn as half the smallest other one); `linear`, the accuracy",
+    )
+    red_line: str = Field("#e3001b", description="colour of the required pre-training")
+    dpi: Annotated[int, Field(ge=10, le=2400, strict=True)] = Field(300, description="dots an inch of PNG files")
+    width_inches: float = Field(7.0, ge=4, le=40, description="largest width of a figure, in inches")
+
+
+class Figures(FigureStyle):
+    """What figures show and how they look; a change only redraws."""
+
+    accuracy: Literal["train_accuracy", "test_accuracy"] = Field(
+        "train_accuracy", description="the accuracy of Figure 1, the curves and required_pretraining.csv"
+    )

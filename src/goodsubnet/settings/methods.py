@@ -1,0 +1,49 @@
+"""What every pruning method is told; a method's own keys are in its module, goodsubnet.methods.<algorithm>."""
+
+import importlib
+import pkgutil
+
+from pydantic import Field, model_validator
+
+from goodsubnet.settings.base import Count, Model, Name
+
+
+class MethodSettings(Model):
+    """What every pruning method is told; a method's own keys are in its module, goodsubnet.methods.<algorithm>."""
+
+    algorithm: Name = Field(description="the module of goodsubnet.methods that chooses the neurons")
+    steps: Count | None = Field(None, description="stop after so many selection steps")
+    distinct: Count | None = Field(None, description="stop at so many distinct neurons, instead of `steps`")
+
+    @model_validator(mode="after")
+    def _one_way_to_stop(self) -> "MethodSettings":
+        if (self.steps is None) == (self.distinct is None):
+            raise ValueError("give either steps or distinct: one of them says when to stop")
+        return self
+
+    @property
+    def least_width(self) -> int:
+        """How many neurons the network must have."""
+        return self.distinct or 1
+
+
+class DistinctMethodSettings(MethodSettings):
+    """A method that chooses a neuron once at most, so `steps` and `distinct` mean the same."""
+
+    @property
+    def least_width(self) -> int:
+        return self.distinct or self.steps
+
+
+def algorithms() -> list[str]:
+    """The pruning algorithms there are: a module of goodsubnet.methods each."""
+    from goodsubnet import methods
+
+    return sorted(module.name for module in pkgutil.iter_modules(methods.__path__))
+
+
+def method_model(algorithm: str) -> type[MethodSettings]:
+    """The settings model of an algorithm."""
+    if algorithm not in algorithms():
+        raise ValueError(f"algorithm {algorithm!r} is not one of {', '.join(algorithms())}")
+    return importlib.import_module(f"goodsubnet.methods.{algorithm}").Settings
