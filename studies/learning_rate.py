@@ -28,7 +28,7 @@ from goodsubnet.networks.two_layer import (
     subnetwork_forward,
 )
 from goodsubnet.selection import greedy_forward_selection
-from goodsubnet.training import train
+from goodsubnet.training import LOSSES, tensor_batches, train
 
 GROUPS = [["0", "1", "2", "3", "4"], ["5", "6", "7", "8", "9"]]
 
@@ -71,13 +71,9 @@ def trial(images, targets, subset, held_out, rate: float, args):
     order, start = BatchOrder(args.seed, len(subset), 128), 0
     for stop in args.iterations:
         train(
-            list(parameters.values()),
-            lambda batch: forward(parameters, batch, "relu"),
-            "logistic",
-            inputs,
-            wanted,
-            order,
-            rate * args.width,
+            torch.optim.SGD(parameters.values(), lr=rate * args.width),
+            lambda x, y: LOSSES["logistic"](forward(parameters, x, "relu"), y),
+            tensor_batches(inputs, wanted, order, start, stop),
             start,
             stop,
             lambda iteration: None,

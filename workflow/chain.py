@@ -80,7 +80,7 @@ class Chain:
             "deterministic": self.configuration.deterministic,
         }
         return {**names, "architecture": architecture.model_dump(), **chosen, **machine}, [
-            f"networks.{architecture.kind}"
+            f"stages.{architecture.kind}.pretrain"
         ]
 
     def _prune(self, experiment: str, network: str, method: str) -> tuple[dict[str, Any], list[str]]:
@@ -91,11 +91,11 @@ class Chain:
             **self._reading(experiment, network),
             "threads": self.configuration.threads.prune,
         }
-        return chosen, [f"methods.{selection.algorithm}", f"networks.{architecture.kind}"]
+        return chosen, [f"stages.{architecture.kind}.prune", f"methods.{selection.algorithm}"]
 
     def _evaluate(self, experiment: str, network: str) -> tuple[dict[str, Any], list[str]]:
         architecture = self.configuration.networks[network]
-        return self._reading(experiment, network), [f"networks.{architecture.kind}"]
+        return self._reading(experiment, network), [f"stages.{architecture.kind}.evaluate"]
 
     def _terms(self, experiment: str, network: str) -> tuple[dict[str, Any], list[str]]:
         pretrain, architecture = self.experiment(experiment).pretrain, self.configuration.networks[network]

@@ -17,10 +17,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goodsubnet import artifacts
+from goodsubnet import artifacts, devices
 from goodsubnet.errors import UserError
 
 TERMINATED = 128 + signal.SIGTERM
@@ -32,6 +33,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     arguments.add_argument("--settings", required=True, type=json.loads, help="settings of the stage, as JSON")
     arguments.add_argument("--output", required=True, type=Path, help="the artifact to make")
     return arguments
+
+
+def device_argument(arguments: argparse.ArgumentParser) -> None:
+    arguments.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
 
 
 def run(main: Callable[[], None]) -> None:
@@ -119,6 +124,17 @@ class Job:
                     self.progress_path.parent.rmdir()
         finally:
             self._unlock()
+
+    def acquire(self, device: str) -> devices.Device:
+        """Lease what the key `device` means, before torch is imported, and record it."""
+        leased = devices.acquire(device)
+        self.facts |= {"device": leased.name, "threads": self.settings["threads"]}
+        return leased
+
+    def starting_point(self) -> dict | None:
+        """What training goes on from: what was saved last, else the input `previous`; None where there is neither."""
+        kept = self.load_progress()
+        return self.tensors("previous") if kept is None and "previous" in self.inputs else kept
 
     def tensors(self, name: str) -> dict:
         """Tensors of the input `name`, mapped into memory (it was verified on entry)."""
@@ -252,6 +268,46 @@ def _versions() -> dict[str, str]:
     names = ("numpy", "numba", "torch", "torchvision", "sklearn", "pandas", "matplotlib", "safetensors")
     loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in names}
     return {"python": platform.python_version()} | {name: text for name, text in loaded.items() if text}
+
+
+@dataclass(frozen=True)
+class Saving:
+    """How often progress inside a training segment is saved: the first that is due.
+
+    seconds: between saves. iterations: between saves; 0 for never.
+    """
+
+    seconds: float
+    iterations: int
+
+    @staticmethod
+    def add_arguments(arguments: argparse.ArgumentParser) -> None:
+        arguments.add_argument("--save-seconds", type=float, default=60.0, help="save progress this often")
+        arguments.add_argument("--save-iterations", type=int, default=0, help="and after so many iterations; 0: never")
+
+    @classmethod
+    def from_arguments(cls, args: argparse.Namespace) -> "Saving":
+        return cls(args.save_seconds, args.save_iterations)
+
+    def of(self, job: Job, start: int, stop: int, state: Callable[[int], Mapping[str, Any]]) -> Callable[[int], None]:
+        """To be called with the iterations done, from `start` on: reports, saves `state`, and ends on a signal."""
+        report = Progress("iteration", start, stop)
+        saved = time.monotonic()
+
+        def after_iteration(done: int) -> None:
+            nonlocal saved
+            report(done)
+            due = time.monotonic() - saved >= self.seconds or (self.iterations and done % self.iterations == 0)
+            if (due or Signals.received is not None) and done < stop:
+                job.save_progress(state(done))
+                saved = time.monotonic()
+            if Signals.received is not None:
+                print(
+                    f"stopped by a signal at iteration {done:,}, and saved: the same command again goes on from there"
+                )
+                raise SystemExit(128 + Signals.received)
+
+        return after_iteration
 
 
 class Progress:

@@ -111,11 +111,13 @@ def test_our_stages_reach_what_they_should():
                 waiting += module._imports(path, name if path.name == "__init__.py" else name.rpartition(".")[0])
         return names
 
-    pretrain = reached("pretrain.py", "networks.two_layer")
+    pretrain = reached("pretrain.py", "stages.two_layer.pretrain")
     assert {"training", "data.order", "networks.two_layer"} <= pretrain
     assert not any(name.startswith(("selection", "methods", "plots", "data.mnist")) for name in pretrain)
     assert {name for name in pretrain if name.startswith("theory")} == {"theory.tangent"}
-    greedy, magnitude = reached("prune.py", "methods.greedy"), reached("prune.py", "methods.magnitude")
+    greedy, magnitude = (
+        reached("prune.py", "stages.two_layer.prune", f"methods.{name}") for name in ("greedy", "magnitude")
+    )
     assert {"selection.logistic", "selection.kernels", "methods.greedy"} <= greedy
     assert "methods.greedy" not in magnitude
     assert "training" not in greedy

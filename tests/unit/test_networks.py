@@ -12,7 +12,7 @@ from goodsubnet.data.order import BatchOrder
 from goodsubnet.data.randomness import random_generator
 from goodsubnet.errors import UserError
 from goodsubnet.losses import accuracy, mean_loss, targets_of
-from goodsubnet.methods import Candidates, load_method
+from goodsubnet.methods import load_method
 from goodsubnet.networks.two_layer import (
     forward,
     forward_in_blocks,
@@ -20,7 +20,8 @@ from goodsubnet.networks.two_layer import (
     neuron_outputs,
     subnetwork_forward,
 )
-from goodsubnet.training import train
+from goodsubnet.selection.candidates import Candidates
+from goodsubnet.training import LOSSES, tensor_batches, train
 
 ACTIVATIONS = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
 SLOPES = {"relu": lambda x: (x > 0).astype(float), "tanh": lambda x: 1 - np.tanh(x) ** 2}
@@ -93,13 +94,11 @@ def test_training_is_gradient_descent_on_the_mean_loss(loss, activation, batch_s
     seen = []
     for start, stop in ((0, 3), (3, 7)):
         train(
-            list(parameters.values()),
-            lambda batch: forward(parameters, batch, activation),
-            loss,
-            torch.from_numpy(rows),
-            torch.from_numpy(y),
-            BatchOrder(3, len(rows), batch_size),
-            rate * width,
+            torch.optim.SGD(parameters.values(), lr=rate * width),
+            lambda x, targets: LOSSES[loss](forward(parameters, x, activation), targets),
+            tensor_batches(
+                torch.from_numpy(rows), torch.from_numpy(y), BatchOrder(3, len(rows), batch_size), start, stop
+            ),
             start,
             stop,
             seen.append,
@@ -112,15 +111,12 @@ def test_training_is_gradient_descent_on_the_mean_loss(loss, activation, batch_s
 def test_divergence_is_an_error():
     weights, rows, labels = example()
     parameters = {name: torch.tensor(w).requires_grad_() for name, w in weights.items()}
+    targets = torch.from_numpy(targets_of(labels, "squared"))
     with pytest.raises(UserError, match=r"the training diverged: the loss is (nan|inf) at iteration \d+; lower"):
         train(
-            list(parameters.values()),
-            lambda batch: forward(parameters, batch, "relu"),
-            "squared",
-            torch.from_numpy(rows),
-            torch.from_numpy(targets_of(labels, "squared")),
-            BatchOrder(0, len(rows), 4),
-            1e20,
+            torch.optim.SGD(parameters.values(), lr=1e20),
+            lambda x, y: LOSSES["squared"](forward(parameters, x, "relu"), y),
+            tensor_batches(torch.from_numpy(rows), targets, BatchOrder(0, len(rows), 4), 0, 100),
             0,
             100,
             lambda iteration: None,

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from goodsubnet.errors import UserError
 from goodsubnet.jobs import Progress
-from goodsubnet.methods import Candidates
+from goodsubnet.selection.candidates import Candidates
 from goodsubnet.settings import Count, MethodSettings
 
 

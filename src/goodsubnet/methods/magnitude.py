@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from goodsubnet.methods import Candidates
+from goodsubnet.selection.candidates import Candidates
 from goodsubnet.settings import DistinctMethodSettings
 
 

@@ -1,7 +1,7 @@
 """Neurons drawn at random: what a selection must beat."""
 
 from goodsubnet.data.randomness import random_generator
-from goodsubnet.methods import Candidates
+from goodsubnet.selection.candidates import Candidates
 from goodsubnet.settings import DistinctMethodSettings
 
 
