@@ -21,7 +21,8 @@ demo: .venv/installed
 	@echo "The numbers: results/demo/evaluations.csv, results/demo/required_pretraining.csv"
 	@echo "The theory:  results/theory/figures/bounds.png, terms.png, thresholds.png; results/theory/theory/*.csv"
 	@echo "             results/random_matrices/figures/figure2.png, figure3.png"
-	@echo "The reports: results/demo/report.html, results/theory/report.html, results/random_matrices/report.html"
+	@echo "Deep nets:   results/table/tables/accuracy.md (and .csv, .tex), results/table/figures/accuracy.png"
+	@echo "The reports: report.html in each of results/demo, results/theory, results/table, results/random_matrices"
 
 test: .venv/installed
 	$(RUN) python -m pytest -n 2 --dist loadscope
@@ -37,3 +38,5 @@ bench: .venv/installed
 	$(RUN) python benchmarks/diameter.py
 	$(RUN) python benchmarks/random_matrices.py
 	$(RUN) python benchmarks/workflow.py
+	$(RUN) python benchmarks/layers.py --quick
+	$(RUN) python benchmarks/training.py

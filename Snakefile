@@ -1,6 +1,7 @@
 """How long must a network be trained before it can be pruned well?
 
-The chain: prepare -> subset -> pretrain (a job a checkpoint) -> prune -> evaluate -> collect -> figures -> report
+The chain: prepare -> subset -> pretrain (a job a checkpoint) -> prune -> [finetune] -> evaluate -> collect -> figures,
+tables -> report. The tolerance of pruning deep networks: pretrain (the last checkpoint) -> calibrate -> prune.
 Beside it, for greedy selection: prune -> terms -> bounds -> thresholds -> figures. And the random matrices of Figures 2, 3.
 """
 
@@ -12,10 +13,13 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/subset.smk"
 include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/prune.smk"
+include: "workflow/rules/finetune.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/tables.smk"
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/random_matrices.smk"
 include: "workflow/rules/report.smk"

@@ -23,14 +23,20 @@ def gather(audit: Audit) -> list[dict]:
     """A row for each subnetwork; none any more once something did not fit."""
     rows = []
     for row, paths in audit.subnetworks():
-        sources = {name: paths[name] for name in ("data", "subset", "subnetwork")}
+        sources = {name: path for name, path in paths.items() if name != "checkpoint"}
         result = audit.check("evaluate", f"evaluate {row['network']}", sources, row)
         if not audit.unfit:
             measured = artifacts.read_json(result)
             dense = artifacts.read_json(audit.plan["paths"]["dense"].format(**row))
             seconds = audit.provenance[paths["subnetwork"]]["seconds"]
-            rows.append({**row, **measured, **dense, "seconds": seconds})
+            rows.append({**row, **measured, **dense, **latency_ratios(audit.provenance[result]), "seconds": seconds})
     return rows
+
+
+def latency_ratios(provenance: dict) -> dict[str, float]:
+    """A pruned deep network's seconds a batch over the dense one's, for each size of batch."""
+    measured = provenance.get("latency_seconds", {})
+    return {f"latency_ratio_{batch}": taken["pruned"] / taken["dense"] for batch, taken in measured.items()}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train a network from one checkpoint to the next, and measure the dense network there."""
 
-from goodsubnet.jobs import Job, Saving, device_argument, parser, run
+from goodsubnet.jobs import Job, Machine, Saving, parser, run
 from goodsubnet.stages import stage_of
 
 
@@ -11,14 +11,16 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--previous", help="the checkpoint to begin from; without it, initial weights")
     arguments.add_argument("--seed", required=True, type=int)
     arguments.add_argument("--iteration", required=True, type=int, help="train up to here")
-    device_argument(arguments)
+    Machine.add_arguments(arguments)
     Saving.add_arguments(arguments)
     args = arguments.parse_args(argv)
     inputs = {"data": args.data, "subset": args.subset, "previous": args.previous or None}
     wildcards = {"seed": args.seed, "iteration": args.iteration}
     with Job("pretrain", args.output, args.settings, inputs, **wildcards) as job:
         pretrain = stage_of(job.settings["architecture"]["kind"], "pretrain")
-        checkpoint, measured = pretrain(job, args.device, args.seed, args.iteration, Saving.from_arguments(args))
+        checkpoint, measured = pretrain(
+            job, Machine.from_arguments(args), args.seed, args.iteration, Saving.from_arguments(args)
+        )
         print(" ".join(f"{name} {value:.4g}" for name, value in measured.items()))
         job.save_json(measured, ".dense.json")
         job.save_tensors(checkpoint)

@@ -1,6 +1,6 @@
 """Choose a subnetwork of a checkpoint, and store it."""
 
-from goodsubnet.jobs import Job, device_argument, parser, run
+from goodsubnet.jobs import Job, Machine, parser, run
 from goodsubnet.stages import stage_of
 
 
@@ -9,13 +9,16 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--data", required=True, help="the prepared data set")
     arguments.add_argument("--subset", required=True, help="the sub-dataset that the network was trained on")
     arguments.add_argument("--checkpoint", required=True, help="the trained network")
+    arguments.add_argument("--tolerance", help="the tolerance that was calibrated, for methods that need it")
+    arguments.add_argument("--widths", help="the subnetwork whose widths are taken, for methods that need it")
     arguments.add_argument("--seed", required=True, type=int)
-    device_argument(arguments)
+    Machine.add_arguments(arguments)
     args = arguments.parse_args(argv)
     inputs = {"data": args.data, "subset": args.subset, "checkpoint": args.checkpoint}
+    inputs |= {"tolerance": args.tolerance or None, "widths": args.widths or None}
     with Job("prune", args.output, args.settings, inputs, seed=args.seed) as job:
         prune = stage_of(job.settings["kind"], "prune")
-        job.save_tensors(prune(job, args.device, args.seed))
+        job.save_tensors(prune(job, Machine.from_arguments(args), args.seed))
 
 
 if __name__ == "__main__":

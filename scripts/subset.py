@@ -1,6 +1,6 @@
 """Draw a sub-dataset: indices into the training images."""
 
-from goodsubnet.data.subsets import draw_subset
+from goodsubnet.data.subsets import draw_subset, hold_out
 from goodsubnet.jobs import Job, parser, run
 
 
@@ -12,14 +12,13 @@ def main(argv: list[str] | None = None) -> None:
     args = arguments.parse_args(argv)
     wildcards = {"examples": args.examples, "seed": args.seed}
     with Job("subset", args.output, args.settings, {"data": args.data}, **wildcards) as job:
-        indices = draw_subset(
-            job.tensors("data")["train_classes"],
-            args.examples,
-            args.seed,
-            job.settings["shares"],
-            name=job.settings["dataset"],
+        settings, classes = job.settings, job.tensors("data")["train_classes"]
+        drawn = draw_subset(classes, args.examples, args.seed, settings["shares"], name=settings["dataset"])
+        indices, validation = hold_out(
+            classes, drawn, settings["validation_share"], args.seed, name=settings["dataset"]
         )
-        job.save_tensors({"indices": indices})
+        print(f"{len(indices):,} examples to train on, {len(validation):,} held out")
+        job.save_tensors({"indices": indices, "validation": validation})
 
 
 if __name__ == "__main__":

@@ -4,16 +4,15 @@ Listens to Snakemake's events; the profile keeps Snakemake's own account of each
 """
 
 import logging
-import math
 import os
 import shutil
 import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from chain import Chain
+from costs import Costs
 from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
@@ -48,7 +47,7 @@ class Reporter(logging.Filter):
     Snakemake's own lines, where ours stand for them, are shown with `--quiet host`, and are always in its log file.
     """
 
-    def __init__(self, workflow: Any, costs: "Costs") -> None:
+    def __init__(self, workflow: Any, costs: Costs) -> None:
         super().__init__()
         self.workflow, self.costs = workflow, costs
         self.jobs: dict[int, float] = {}
@@ -93,6 +92,8 @@ class Reporter(logging.Filter):
         lines += [f"{'total'.ljust(width)} {counts.total():7,}   {duration(total)}", ""]
         where = "this machine's cores" if not self.costs.accelerated else "the CPU; an accelerator is much faster"
         lines.append(f"A rough estimate, for {cores} of {where}. Disk: {amount(disk)}, {amount(free)} are free.")
+        off = [name for name in self.costs.chain.configuration.targets if self.costs.chain.switched_off(name)]
+        lines += [f"{name} is left out: its folder of images is not named (path: null)." for name in off]
         if disk > free:
             lines.append("The disk is too small for this run; see keep_checkpoints and results_dir.")
         self.say("\n".join(lines) + "\n")
@@ -121,90 +122,6 @@ class Reporter(logging.Filter):
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
-
-
-class Costs:
-    """Rough costs of jobs, from the sizes in the configuration and the speed of this machine, measured once.
-
-    The constants were measured on two cores of a server: start-up of a process, and the time of one neuron on one
-    example, in a selection step and for all terms of the bounds.
-    """
-
-    START: ClassVar = {
-        "pretrain": 3.5,
-        "prune": 2.0,
-        "evaluate": 0.8,
-        "terms": 1.0,
-        "subset": 0.6,
-        "report": 6.0,
-        # With the default grids.
-        "smallest_singular_values": 5.0,
-        "condition_numbers": 4.0,
-    }
-    SELECTION_SECONDS = 0.4e-9
-    TERMS_SECONDS = 10e-9
-
-    def __init__(self, chain: Chain, accelerated: bool) -> None:
-        self.chain, self.accelerated = chain, accelerated
-        self._rate = 0.0
-
-    def folder(self) -> Path:
-        results = Path(self.chain.configuration.results_dir).absolute()
-        return next(folder for folder in [results, *results.parents] if folder.is_dir())
-
-    def of(self, rule: str, wildcards: dict[str, str]) -> tuple[float, float]:
-        """Seconds on one core, and bytes on disk, of a job."""
-        start = self.START.get(rule, 2.0)
-        if rule not in ("pretrain", "prune", "evaluate", "terms"):
-            return start, 1e5
-        experiment = self.chain.experiment(wildcards["experiment"])
-        width = self.chain.configuration.networks[wildcards["network"]].width
-        examples, inputs, test = int(wildcards["examples"]), *self.images(experiment.dataset)
-        pixels_width = 2 * inputs * width
-        if rule == "pretrain":
-            batch = experiment.pretrain.batch_size
-            rows = examples if batch == "full" else min(batch, examples)
-            marks = [0, *experiment.pretrain.checkpoint_iterations]
-            stop = int(wildcards["iteration"])
-            segment = stop - max([mark for mark in marks if mark < stop], default=stop)
-            work = (3 * rows * segment + examples + test) * pixels_width
-            kept = self.chain.configuration.keep_checkpoints == "all" or stop == marks[-1]
-            return start + work / self.rate(), 4.0 * width * (inputs + 1) * kept + 1e4
-        if rule == "terms":
-            return start + examples * (pixels_width / self.rate() + width * self.TERMS_SECONDS), 1e4
-        method = self.chain.configuration.methods[wildcards["method"]]
-        steps = method.steps or method.distinct
-        if rule == "evaluate":
-            return start + (examples + test) * 2 * inputs * steps / self.rate(), 1e4
-        if method.algorithm != "greedy":
-            return start, 4.0 * steps * inputs + 1e4
-        work = examples * pixels_width / self.rate() + examples * width * steps * self.SELECTION_SECONDS
-        return start + work, 4.0 * steps * inputs + 1e4
-
-    def images(self, dataset: str) -> tuple[int, int]:
-        """Numbers in an image, and images in the test set; those of MNIST where they are not known yet."""
-        settings = self.chain.configuration.datasets[dataset]
-        if settings.source == "digits":
-            return 64, 360
-        if settings.source == "folder" and settings.size:
-            return settings.channels * math.prod(settings.size), 10_000
-        return 784, 10_000
-
-    def rate(self) -> float:
-        """Multiply-adds (counted as two) a second of one core, from a small matrix product."""
-        if not self._rate:
-            import numpy as np
-            from threadpoolctl import threadpool_limits
-
-            left, right = np.ones((128, 784), np.float32), np.ones((784, 1000), np.float32)
-            with threadpool_limits(1):
-                left @ right
-                began = time.perf_counter()
-                for _ in range(3):
-                    left @ right
-                # Training reaches about half of a bare product's speed: activations, updates, indexing.
-                self._rate = 0.5 * 3 * 2 * left.size * right.shape[1] / (time.perf_counter() - began)
-        return self._rate
 
 
 def duration(seconds: float) -> str:

@@ -29,8 +29,8 @@ class Audit:
     def subnetworks(self) -> Iterator[tuple[dict, dict[str, str]]]:
         """Each subnetwork of the grid, checked back to its data set.
 
-        Yields what names it, from `experiment` to `method`, and the paths of `data`, `subset`, `checkpoint` and
-        `subnetwork`.
+        Yields what names it, from `experiment` to `method`, and the paths of `data`, `subset`, `checkpoint`,
+        `subnetwork` and, where the plan has one, `finetuned`.
         """
         grid = self.plan["grid"]
         for network, examples, seed in itertools.product(grid["networks"], grid["examples"], grid["seeds"]):
@@ -38,14 +38,29 @@ class Audit:
             trial |= {"width": grid["networks"][network], "examples": examples, "seed": seed}
             sources = {"data": self.check("prepare", "prepare", {}, trial)}
             sources["subset"] = self.check("subset", "subset", dict(sources), trial)
-            previous = {}
+            previous, checkpoints = {}, {}
             for iteration in grid["iterations"]:
                 cell = {**trial, "iteration": iteration}
-                checkpoint = self.check("pretrain", f"pretrain {network}", {**sources, **previous}, cell)
-                previous = {"previous": checkpoint}
+                checkpoints[iteration] = self.check("pretrain", f"pretrain {network}", {**sources, **previous}, cell)
+                previous = {"previous": checkpoints[iteration]}
+            tolerances = {}
+            for method in grid["calibrated"]:
+                last = {**sources, "checkpoint": previous["previous"]}
+                path = self.check("calibrate", f"calibrate {network} {method}", last, {**trial, "method": method})
+                tolerances[method] = {"tolerance": path}
+            for iteration, checkpoint in checkpoints.items():
                 for method in grid["methods"]:
-                    row, paths = {**cell, "method": method}, {**sources, "checkpoint": checkpoint}
-                    paths["subnetwork"] = self.check("prune", f"prune {network} {method}", dict(paths), row)
+                    row = {**trial, "iteration": iteration, "method": method}
+                    paths = {**sources, "checkpoint": checkpoint}
+                    chosen_by = {**paths, **tolerances.get(method, {})}
+                    if method in grid["widths_from"]:
+                        # Checked before: a method stands behind the one that it takes its widths from.
+                        other = {**row, "method": grid["widths_from"][method]}
+                        chosen_by["widths"] = self.plan["paths"]["prune"].format(**other)
+                    paths["subnetwork"] = self.check("prune", f"prune {network} {method}", chosen_by, row)
+                    if "finetune" in self.plan["stages"]:
+                        fine = {**sources, "subnetwork": paths["subnetwork"]}
+                        paths["finetuned"] = self.check("finetune", "finetune", fine, row)
                     yield row, paths
 
     def check(self, stage: str, key: str, sources: dict[str, str], wildcards: dict) -> str:

@@ -27,6 +27,11 @@ def main(argv: list[str] | None = None) -> None:
     document.add_argument("folder", type=Path, nargs="?", default=Path("config"))
     document.set_defaults(run=lambda args: _document(args.folder))
 
+    export = commands.add_parser("export", help="write a deep network, pruned or not, as ONNX")
+    export.add_argument("network", type=Path, help="a .safetensors file of the chain: pretrain, prune or finetune")
+    export.add_argument("output", type=Path, help="the .onnx file to write")
+    export.set_defaults(run=lambda args: _export(args.network, args.output))
+
     args = parser.parse_args(argv)
     try:
         args.run(args)
@@ -47,6 +52,13 @@ def _check(path: Path) -> None:
         raise UserError(f"{path} holds no keys")
     configuration = load_configuration(raw)
     print(f"{path} is valid; it makes {', '.join(configuration.targets)}")
+
+
+def _export(network: Path, output: Path) -> None:
+    from goodsubnet.export import export_onnx
+
+    export_onnx(network, output)
+    print(f"{output}: input `images` (batch, channels, height, width) in [0, 1], output `logits` (batch, classes)")
 
 
 def _document(folder: Path) -> None:

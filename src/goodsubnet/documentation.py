@@ -19,12 +19,18 @@ PLACES = {
     "Threads": "`threads`",
     "SaveEvery": "`save_every`",
     "Mnist": "`datasets.<name>` with `source: mnist`",
+    "Cifar10": "`datasets.<name>` with `source: cifar10`",
     "Digits": "`datasets.<name>` with `source: digits`",
     "Folder": "`datasets.<name>` with `source: folder`",
     "TwoLayer": "`networks.<name>` with `kind: two_layer`",
+    "Deep": "`networks.<name>` with `kind: deep`",
     "MethodSettings": "`methods.<name>`, every algorithm",
+    "NeuronMethodSettings": "`methods.<name>`, for two-layer networks",
+    "LayerMethodSettings": "`methods.<name>`, for deep networks",
     "Experiment": "`experiments.<name>`",
-    "Pretrain": "`experiments.<name>.pretrain`",
+    "Pretrain": "`experiments.<name>.pretrain`, two-layer networks",
+    "DeepPretrain": "`experiments.<name>.pretrain`, deep networks (`loss: cross_entropy`)",
+    "Finetune": "`experiments.<name>.finetune`",
     "Theory": "`theory`",
     "RandomMatrices": "`random_matrices`",
     "SmallestSingularValues": "`random_matrices.smallest_singular_values`",
@@ -54,7 +60,8 @@ def key_tables() -> str:
     for algorithm in settings.algorithms():
         model = settings.method_model(algorithm)
         parts.append(f"- `{algorithm}`: {model.__doc__.strip().splitlines()[0]}")
-        own = [name for name in model.model_fields if name not in settings.MethodSettings.model_fields]
+        common = {**settings.NeuronMethodSettings.model_fields, **settings.LayerMethodSettings.model_fields}
+        own = [name for name in model.model_fields if name not in common]
         if own:
             parts.append(f"\n{_table(model, own)}")
     return "\n".join(parts) + "\n"
@@ -99,7 +106,12 @@ def _values(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     if origin is dict:
         return "named entries"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        short = {settings.EveryCheckpoint: "`{every: n}`", settings.StableFraction: "`{stable_fraction: s}`"}
+        short = {
+            settings.EveryCheckpoint: "`{every: n}`",
+            settings.StableFraction: "`{stable_fraction: s}`",
+            settings.Crop: "`{padding: p, flip: true}`",
+            settings.ResizedCrop: "`{scale: [s, l], flip: true}`",
+        }
         return short.get(annotation, "keys, see below")
     words = {int: "a whole number", float: "a number", str: "text", bool: "`true` or `false`"}.get(annotation, "keys")
     if annotation is str and any("pattern" in repr(item) for item in metadata):

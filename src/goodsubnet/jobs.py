@@ -35,8 +35,27 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return arguments
 
 
-def device_argument(arguments: argparse.ArgumentParser) -> None:
-    arguments.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+@dataclass(frozen=True)
+class Machine:
+    """What a job may use, and no result depends on.
+
+    device: "auto", "cpu" or "cuda". data_dir: where the images lie that are read from files. workers: processes that
+    read them ahead.
+    """
+
+    device: str
+    data_dir: str
+    workers: int
+
+    @staticmethod
+    def add_arguments(arguments: argparse.ArgumentParser) -> None:
+        arguments.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+        arguments.add_argument("--data-dir", default="data", help="where data sets lie")
+        arguments.add_argument("--workers", type=int, default=0, help="processes that read images ahead")
+
+    @classmethod
+    def from_arguments(cls, args: argparse.Namespace) -> "Machine":
+        return cls(args.device, args.data_dir, args.workers)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -125,11 +144,25 @@ class Job:
         finally:
             self._unlock()
 
-    def acquire(self, device: str) -> devices.Device:
-        """Lease what the key `device` means, before torch is imported, and record it."""
-        leased = devices.acquire(device)
+    def acquire(self, machine: Machine) -> devices.Device:
+        """Lease the device, before torch is imported, and record it."""
+        self._visible = os.environ.get(devices.VARIABLE)
+        leased = devices.acquire(machine.device)
         self.facts |= {"device": leased.name, "threads": self.settings["threads"]}
         return leased
+
+    @contextlib.contextmanager
+    def environment_before_lease(self):
+        """Within this block processes start that lease devices of their own."""
+        leased = os.environ.pop(devices.VARIABLE, None)
+        if self._visible is not None:
+            os.environ[devices.VARIABLE] = self._visible
+        try:
+            yield
+        finally:
+            os.environ.pop(devices.VARIABLE, None)
+            if leased is not None:
+                os.environ[devices.VARIABLE] = leased
 
     def starting_point(self) -> dict | None:
         """What training goes on from: what was saved last, else the input `previous`; None where there is neither."""

@@ -27,6 +27,8 @@ def prepare_torch(device: Device, threads: int, deterministic: bool) -> None:
     require_torch(device)
     torch.set_num_threads(threads)
     if device.kind == "cuda":
+        # Convolutions in float32, not in its shorter form: candidates of a selection differ by less.
+        torch.backends.cudnn.allow_tf32 = False
         # cuBLAS reads it when it is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(deterministic)

@@ -1,11 +1,16 @@
 """A user's own images."""
 
+import os
 import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from goodsubnet.data.files import pack, unpack
+from goodsubnet.data.folder import train_class_counts
 from goodsubnet.data.sources import load_source
 from goodsubnet.errors import UserError
 
@@ -138,10 +143,15 @@ def test_missing_folder(images, tmp_path):
     assert str(images / "test") in error_of(images)
 
 
-def test_no_classes(images):
-    for path in sorted((images / "train").rglob("*"), reverse=True):
+@pytest.mark.parametrize("storage", ["memory", "files"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_no_classes(images, split, storage):
+    for path in sorted((images / split).rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    assert "no class folders" in error_of(images)
+    save(images / split / "0.png", pixels(0))
+    message = error_of(images, storage=storage)
+    assert str(images / split) in message
+    assert "no class folders" in message
 
 
 def test_empty_class(images):
@@ -204,3 +214,114 @@ def test_too_large_for_the_memory(images, monkeypatch):
 
     monkeypatch.setattr(np, "empty", refuse)
     assert "memory" in error_of(images)
+
+
+@pytest.mark.parametrize("storage", ["memory", "files"])
+def test_val_serves_where_there_is_no_test(images, storage):
+    expected = load(images, storage=storage)
+    (images / "test").rename(images / "val")
+    data = load(images, storage=storage)
+    assert data["test_labels"].tolist() == expected["test_labels"].tolist()
+    assert train_class_counts(str(images), ".") == {"ant": 2, "bee": 2}
+    if storage == "memory":
+        np.testing.assert_array_equal(data["test_images"], expected["test_images"])
+    else:
+        assert data["test_files"] == ["val/ant/0.png", "val/bee/0.png"]
+    (images / "val" / "bee").rename(images / "val" / "cat")
+    assert "'bee' is in train but not in val" in error_of(images, storage=storage)
+
+
+def test_val_is_passed_over_where_there_is_a_test(images):
+    save(images / "val" / "cat" / "0.png", pixels(1))
+    assert len(load(images)["test_images"]) == 2
+
+
+def test_empty_class_of_val(images):
+    (images / "test").rename(images / "val")
+    (images / "val" / "bee" / "0.png").unlink()
+    message = error_of(images)
+    assert str(images / "val" / "bee") in message
+    assert "from train and val" in message
+
+
+def test_files_are_listed_in_the_order_of_the_images(images):
+    save(images / "train" / "bee" / "00.JPEG", pixels(3, height=40, width=30))
+    data = load(images, storage="files")
+    resized = load(images, size=[6, 5])
+    assert data.keys() == {
+        "root", "train_files", "train_labels", "test_files", "test_labels", "class_names", "pixel_max"
+    }  # fmt: skip
+    assert data["root"] == str(images)
+    assert data["train_files"] == [
+        "train/ant/0.png",
+        "train/ant/1.png",
+        "train/bee/0.png",
+        "train/bee/00.JPEG",
+        "train/bee/1.png",
+    ]
+    assert data["test_files"] == ["test/ant/0.png", "test/bee/0.png"]
+    for key in ("train_labels", "test_labels"):
+        assert data[key].dtype == np.int64
+        assert data[key].tolist() == resized[key].tolist()
+    assert data["class_names"] == resized["class_names"]
+    assert data["pixel_max"] == 255
+    for file, image in zip(data["train_files"], resized["train_images"], strict=True):
+        if file.endswith(".png"):
+            np.testing.assert_array_equal(np.asarray(Image.open(images / file)).transpose(2, 0, 1), image)
+
+
+def test_root_of_a_path_relative_to_data_dir(images):
+    settings = {"source": "folder", "path": images.name, "channels": 3, "size": None, "storage": "files"}
+    data = load_source(settings, str(images.parent))
+    assert data["root"] == str(images)
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "bmp", "gif", "webp", "ppm", "tif"])
+@pytest.mark.parametrize("kept", [0, 5])
+def test_file_without_a_header_is_named(images, extension, kept):
+    path = save(images / "test" / "bee" / f"1.{extension}", pixels(3, 40, 50))
+    path.write_bytes(path.read_bytes()[:kept])
+    message = error_of(images, storage="files")
+    assert str(path) in message
+    assert "cannot be read" in message
+
+
+def test_first_of_the_files_without_a_header_is_named(images):
+    broken = [images / "train" / name / f"{index}.png" for name in ("ant", "bee") for index in range(20, 40)]
+    for path in broken:
+        path.write_bytes(b"x")
+    assert all(str(broken[0]) in error_of(images, storage="files") for _ in range(5))
+
+
+def test_deep_images_are_refused_by_their_header(images):
+    path = save(images / "train" / "ant" / "2.png", np.full((6, 5), 1000, dtype=np.uint16))
+    message = error_of(images, storage="files")
+    assert "8 bits" in message
+    assert str(path) in message
+
+
+def test_headers_are_read_and_not_the_images(images, monkeypatch):
+    def refuse(self):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", refuse)
+    assert len(load(images, storage="files")["train_files"]) == 4
+
+
+def test_unknown_storage(images):
+    assert "choose one of memory, files" in error_of(images, storage="disk")
+
+
+# The names that a file can have on a POSIX system: any bytes but these two.
+@settings(deadline=None)
+@given(st.lists(st.binary(min_size=1).filter(lambda name: b"\0" not in name and b"/" not in name)))
+def test_names_survive_packing(names):
+    names = [os.fsdecode(name) for name in names]
+    array = pack(names)
+    assert array.dtype == np.uint8
+    assert array.ndim == 1
+    assert unpack(array) == names
+
+
+def test_packed_names_are_json():
+    assert pack(["a/é.png", "b"]).tobytes() == b'["a/\\u00e9.png", "b"]'

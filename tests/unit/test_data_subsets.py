@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from goodsubnet.data.known import known_train_class_counts
 from goodsubnet.data.randomness import random_generator
-from goodsubnet.data.subsets import check_subset_size, class_shares, draw_subset
+from goodsubnet.data.subsets import check_subset_size, class_shares, draw_subset, hold_out
 from goodsubnet.errors import UserError
 
 SRC = Path(__file__).parents[2] / "src"
@@ -198,3 +198,58 @@ def test_impossible_sizes(counts, examples, shares, parts):
 def test_possible_sizes(examples):
     check_subset_size(MNIST_COUNTS, examples, "equal")
     check_subset_size(MNIST_COUNTS, examples + 1, "data")
+
+
+@settings(deadline=None)
+@given(class_counts, seeds, st.floats(0.01, 0.99), st.data())
+def test_held_out_examples_are_a_share_of_each_class(counts, seed, share, data):
+    labels = labels_of(counts)
+    indices = draw_subset(labels, data.draw(st.integers(1, sum(counts))), seed, "data", name="d")
+    drawn = np.bincount(labels[indices], minlength=len(counts))
+    quotas = [round(share * count) for count in drawn]
+    if sum(quotas) == 0 or any(quota == count > 0 for quota, count in zip(quotas, drawn, strict=True)):
+        with pytest.raises(UserError, match="validation_share"):
+            hold_out(labels, indices, share, seed, name="d")
+        return
+    train, validation = hold_out(labels, indices, share, seed, name="d")
+    assert train.dtype == validation.dtype == np.int64
+    assert (np.diff(train) > 0).all()
+    assert (np.diff(validation) > 0).all()
+    assert sorted([*train, *validation]) == indices.tolist()
+    assert np.bincount(labels[validation], minlength=len(counts)).tolist() == quotas
+
+
+def test_what_is_held_out_is_a_function_of_name_size_and_seed():
+    labels = labels_of([100, 100])
+    indices = draw_subset(labels, 100, 0, name="d")
+    held_out = hold_out(labels, indices, 0.3, 0, name="d")[1]
+    np.testing.assert_array_equal(held_out, hold_out(labels, indices, 0.3, 0, name="d")[1])
+    for other in (hold_out(labels, indices, 0.3, 1, name="d"), hold_out(labels, indices, 0.3, 0, name="e")):
+        assert not np.array_equal(held_out, other[1])
+
+
+def test_nothing_is_held_out_where_nothing_is_asked():
+    indices = np.array([1, 4])
+    train, validation = hold_out(np.zeros(5, int), indices, 0, 0, name="d")
+    assert train.tolist() == [1, 4]
+    assert validation.tolist() == []
+
+
+def test_held_out_examples_are_drawn_uniformly():
+    labels, hits = labels_of([40]), np.zeros(40)
+    for seed in range(1000):
+        hits[hold_out(labels, np.arange(40), 0.25, seed, name="d")[1]] += 1
+    # 39 degrees of freedom; of a draw without replacement.
+    statistic = ((hits - 250) ** 2).sum() / (1000 * 0.25 * 0.75) * 39 / 40
+    assert abs(statistic - 39) < 4 * np.sqrt(2 * 39)
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.95, "0.95 of the 4 examples of class 1 leaves none"), (0.05, "0.05 of 8 examples holds none")],
+)
+def test_shares_that_cannot_be_held_out(share, said):
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    labels = np.concatenate([labels, np.full(30, 0)]) if share > 0.5 else labels
+    with pytest.raises(UserError, match=f"validation_share: {said}"):
+        hold_out(labels, np.arange(len(labels)), share, 0, name="d")

@@ -27,9 +27,15 @@ def test_every_configuration_is_valid(path, capsys):
     assert "is valid" in capsys.readouterr().out
 
 
-def test_the_readmes_configuration_is_valid():
-    (text,) = (ROOT / "README.md").read_text().split("```yaml\n")[1:]
-    assert settings.load_configuration(yaml.safe_load(text.split("```")[0])).targets == ["mine"]
+def test_the_readmes_configurations_are_valid():
+    """A first one, and what a second one has in place of parts of it."""
+    texts = (ROOT / "README.md").read_text().split("```yaml\n")[1:]
+    whole = {}
+    for text in texts:
+        whole |= yaml.safe_load(text.split("```")[0])
+        assert settings.load_configuration(whole).targets == ["mine"]
+    assert len(texts) == 2
+    assert settings.load_configuration(whole).kind_of("mine") == "deep"
 
 
 def test_the_page_and_the_schema_are_those_of_the_models():
@@ -47,7 +53,7 @@ def test_every_key_is_explained():
 
 def test_the_sweep_is_the_papers():
     chosen = settings.load_configuration(raw("config.yaml"))
-    assert chosen.targets == ["figure1", "theory", "random_matrices"]
+    assert chosen.targets == ["figure1", "theory", "random_matrices", "table1", "table2"]
     figure1, plain = chosen.experiments["figure1"], chosen.experiments["figure1_plain"]
     assert [chosen.networks[name].width for name in figure1.networks] == [5000, 10000, 20000]
     assert figure1.examples == [1000, *range(5000, 50001, 5000)]
@@ -58,6 +64,59 @@ def test_the_sweep_is_the_papers():
     same = {"learning_rate", "lr_scaling"}
     assert plain.pretrain.model_dump(exclude=same) == figure1.pretrain.model_dump(exclude=same)
     assert plain.model_dump(exclude={"pretrain"}) == figure1.model_dump(exclude={"pretrain"})
+
+
+def test_the_tables_are_the_papers():
+    chosen = settings.load_configuration(raw("config.yaml"))
+    table1, constant, table2 = (chosen.experiments[name] for name in ("table1", "table1_constant_rate", "table2"))
+    assert table1.examples == [10000, 30000, 50000]
+    assert table1.pretrain.checkpoint_iterations == [20000, 40000, 60000, 80000]
+    assert (table1.finetune.iterations, table1.finetune.learning_rate) == (2500, 0.01)
+    assert constant.pretrain.schedule == "constant"
+    assert constant.model_dump(exclude={"pretrain"}) == table1.model_dump(exclude={"pretrain"})
+    epoch = -(-1281167 // 128)
+    assert table2.examples == [1281167]
+    assert table2.pretrain.checkpoint_iterations == [50 * epoch, 100 * epoch, 150 * epoch]
+    assert table2.finetune.iterations == 80 * epoch
+    assert table2.pretrain.weight_decay == 4e-5
+    for table, reference in ((table1, "table1"), (table2, "table2")):
+        pretrain = table.pretrain
+        assert table.paper_table == reference
+        assert pretrain.schedule_iterations == pretrain.iterations
+        assert (pretrain.batch_size, pretrain.learning_rate, pretrain.momentum) == (128, 0.1, 0.9)
+        assert [chosen.networks[name].architecture for name in table.networks] == ["mobilenet_v2", "resnet34"]
+    assert {chosen.methods[name].flops_ratio for name in table2.methods} == {0.6, 0.4}
+
+
+def test_an_experiment_without_its_images_is_switched_off():
+    chosen = settings.load_configuration(raw("config.yaml"))
+    assert chosen.switched_off("table2")
+    assert chosen.target_experiments == ["figure1", "theory", "table1"]
+    named = raw("config.yaml")
+    named["datasets"]["imagenet"]["path"] = "imagenet"
+    chosen = settings.load_configuration(named)
+    assert chosen.target_experiments == ["figure1", "theory", "table1", "table2"]
+    assert not chosen.switched_off("random_matrices")
+
+
+def test_kinds_of_networks():
+    chosen = settings.load_configuration(raw("demo.yaml"))
+    assert {name: chosen.kind_of(name) for name in chosen.experiments} == {
+        "demo": "two_layer",
+        "theory": "two_layer",
+        "table": "deep",
+    }
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [({"cat": 9}, "there is one class, cat"), ({"cat": 9, "dog": 30}, "the smallest class \\(cat\\) has only 9")],
+)
+def test_classes_that_a_folder_turns_out_to_have(counts, said):
+    chosen = settings.load_configuration(raw("demo.yaml"))
+    with pytest.raises(ValueError, match=said):
+        chosen.check_classes("table", list(counts), list(counts.values()))
+    chosen.check_classes("table", ["cat", "dog"], [600, 700])
 
 
 def test_all_faults_are_told_at_once():

@@ -6,7 +6,8 @@ import pytest
 import yaml
 from chain import Chain
 from conftest import ROOT, Project
-from progress import Costs, amount, duration
+from costs import Costs
+from progress import amount, duration
 
 from goodsubnet.settings import load_configuration
 

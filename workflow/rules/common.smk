@@ -15,9 +15,11 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow")]
 # Jobs find the package beside the workflow, whether it was installed or not.
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT / "src"), os.getenv("PYTHONPATH")])))
 
-from chain import Chain, as_json
-from progress import Costs, Reporter
+from chain import Chain
+from costs import Costs
+from progress import Reporter
 from scheduler import one_timer_at_a_time
+from stage_settings import as_json
 from goodsubnet import devices
 from goodsubnet.errors import UserError
 from goodsubnet.settings import load_configuration
@@ -62,7 +64,7 @@ def script(name):
 
 # What no result depends on is part of the command, not of the parameters that Snakemake compares.
 DATA_DIR = escaped(f" --data-dir {shlex.quote(CONFIGURATION.data_dir)}")
-DEVICE = f" --device {CONFIGURATION.device}"
+MACHINE = f"{DATA_DIR} --device {CONFIGURATION.device} --workers {CONFIGURATION.workers}"
 SAVE_EVERY = (
     f" --save-seconds {CONFIGURATION.save_every.seconds}"
     f" --save-iterations {CONFIGURATION.save_every.iterations or 0}"
@@ -83,6 +85,20 @@ def dataset_of(wildcards):
     return f"{CHAIN.data}.safetensors".format(dataset=CHAIN.experiment(wildcards.experiment).dataset)
 
 
+def evaluation_gpu(wildcards):
+    """A subnetwork of a two-layer network is too small for a device."""
+    return GPU if CONFIGURATION.kind_of(wildcards.experiment) == "deep" else 0
+
+
+def evaluation_threads(wildcards):
+    return CONFIGURATION.threads.prune if CONFIGURATION.kind_of(wildcards.experiment) == "deep" else 1
+
+
+def processes_of(wildcards):
+    """How many processes train a network together."""
+    return getattr(CHAIN.experiment(wildcards.experiment).pretrain, "processes", 1)
+
+
 def kept(path):
     """A checkpoint: with `keep_checkpoints: last` Snakemake deletes it once nothing needs it."""
     return temp(path) if CONFIGURATION.keep_checkpoints == "last" else path
@@ -91,6 +107,18 @@ def kept(path):
 def of_targets(paths):
     """`paths` of each experiment that the configuration names in `targets`."""
     return [path for experiment in CONFIGURATION.target_experiments for path in paths(experiment)]
+
+
+def by_name(experiment):
+    """What an experiment makes that was asked for by its name."""
+
+    def products(wildcards):
+        try:
+            return CHAIN.products_by_name(experiment)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+
+    return products
 
 
 def of_experiment(paths):

@@ -15,7 +15,7 @@ rule required_pretraining:
     conda:
         "../../envs/environment.yaml"
     params:
-        settings=stage_settings("required_pretraining"),
+        settings=stage_settings("required_pretraining", "experiment"),
     shell:
         script("required_pretraining.py") + " --table {input.table:q} --terms={input.terms:q}"
         " --settings {params.settings:q} --output {output.table:q} > {log:q} 2>&1"

@@ -11,12 +11,12 @@ rule pretrain:
         f"{CHAIN.logs}/{{experiment}}/pretrain/{CHAIN.cell}.log",
     conda:
         "../../envs/environment.yaml"
-    threads: CONFIGURATION.threads.pretrain
+    threads: lambda wildcards: CONFIGURATION.threads.pretrain * processes_of(wildcards)
     resources:
-        gpu=GPU,
+        gpu=lambda wildcards: GPU * processes_of(wildcards),
     params:
         settings=stage_settings("pretrain", "experiment", "network"),
     shell:
-        script("pretrain.py") + DEVICE + SAVE_EVERY + " --data {input.data:q} --subset {input.subset:q}"
+        script("pretrain.py") + MACHINE + SAVE_EVERY + " --data {input.data:q} --subset {input.subset:q}"
         " --previous={input.previous:q} --seed {wildcards.seed} --iteration {wildcards.iteration}"
         " --settings {params.settings:q} --output {output.checkpoint:q} > {log:q} 2>&1"

@@ -3,6 +3,8 @@ rule prune:
         data=dataset_of,
         subset=f"{CHAIN.subset}.safetensors",
         checkpoint=f"{CHAIN.pretrain}.safetensors",
+        tolerance=CHAIN.tolerance_for,
+        widths=CHAIN.widths_for,
     output:
         subnetwork=f"{CHAIN.prune}.safetensors",
         provenance=f"{CHAIN.prune}.provenance.json",
@@ -16,6 +18,7 @@ rule prune:
     params:
         settings=stage_settings("prune", "experiment", "network", "method"),
     shell:
-        script("prune.py") + DEVICE + " --data {input.data:q} --subset {input.subset:q}"
-        " --checkpoint {input.checkpoint:q} --seed {wildcards.seed}"
+        script("prune.py") + MACHINE + " --data {input.data:q} --subset {input.subset:q}"
+        " --checkpoint {input.checkpoint:q} --tolerance={input.tolerance:q} --widths={input.widths:q}"
+        " --seed {wildcards.seed}"
         " --settings {params.settings:q} --output {output.subnetwork:q} > {log:q} 2>&1"

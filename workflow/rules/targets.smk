@@ -33,7 +33,7 @@ for name in CONFIGURATION.experiments:
         name:
             name
         input:
-            CHAIN.products(name),
+            by_name(name),
 
 
 rule random_matrices:

@@ -1,21 +1,33 @@
-"""A user's own images: <path>/train/<class>/* and <path>/test/<class>/*, one folder a class."""
+"""A user's own images: <path>/train/<class>/* and <path>/test/<class>/*, one folder a class.
 
+Where there is no folder `test`, `val` takes its place, as in ImageNet.
+"""
+
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
+from .files import PIL_MODES, check_image_header, quoted, read_image
 
 IMAGE_EXTENSIONS = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
-PIL_MODES = {1: "L", 3: "RGB"}
+STORAGES = ("memory", "files")
 
 
 def load(settings: dict, data_dir: str) -> dict:
     """The data set as `sources.load_source` describes it."""
-    return load_folder(settings["path"], data_dir, channels=settings["channels"], size=settings.get("size"))
+    match settings.get("storage", "memory"):
+        case "memory":
+            return load_folder(settings["path"], data_dir, channels=settings["channels"], size=settings.get("size"))
+        case "files":
+            return list_folder(settings["path"], data_dir)
+        case unknown:
+            raise UserError(f"storage: {unknown!r} is not known; choose one of {', '.join(STORAGES)}.")
 
 
 def load_folder(path: str, data_dir: str, *, channels: int, size: Sequence[int] | None = None) -> dict:
@@ -33,17 +45,37 @@ def load_folder(path: str, data_dir: str, *, channels: int, size: Sequence[int] 
     """
     if channels not in PIL_MODES:
         raise UserError(f"channels: {channels!r} is not possible; choose 1 (grey) or 3 (RGB).")
-    root = Path(data_dir).expanduser() / Path(path).expanduser()
-    class_names = _matching_class_names(root)
-    files = {split: _list_images(root / split, class_names) for split in ("train", "test")}
-    images = _read_images([file for split in files.values() for file, _ in split], channels, size)
-    labels = np.array([label for split in files.values() for _, label in split], dtype=np.int64)
-    count = len(files["train"])
+    class_names, train, test = _list_splits(_root(path, data_dir))
+    images = _read_images([file for file, _ in train + test], channels, size)
     return {
-        "train_images": images[:count],
-        "train_labels": labels[:count],
-        "test_images": images[count:],
-        "test_labels": labels[count:],
+        "train_images": images[: len(train)],
+        "train_labels": _labels(train),
+        "test_images": images[len(train) :],
+        "test_labels": _labels(test),
+        "class_names": class_names,
+        "pixel_max": 255,
+    }
+
+
+def list_folder(path: str, data_dir: str) -> dict:
+    """The names of the images in place of the images: for folders that do not fit into memory.
+
+    Returns what `load_folder` does, in the same order, with these keys in place of the images:
+        train_files, test_files     list of str: the files' paths, relative to root
+        root                        str: the folder
+
+    Every file's header is opened, so what is no image is found here and not in the middle of a training. Raises
+    UserError as `load_folder` does, but sizes may differ.
+    """
+    root = _root(path, data_dir)
+    class_names, train, test = _list_splits(root)
+    _check_headers([file for file, _ in train + test])
+    return {
+        "root": str(root),
+        "train_files": [file.relative_to(root).as_posix() for file, _ in train],
+        "train_labels": _labels(train),
+        "test_files": [file.relative_to(root).as_posix() for file, _ in test],
+        "test_labels": _labels(test),
         "class_names": class_names,
         "pixel_max": 255,
     }
@@ -51,24 +83,42 @@ def load_folder(path: str, data_dir: str, *, channels: int, size: Sequence[int] 
 
 def train_class_counts(path: str, data_dir: str) -> dict[str, int]:
     """Number of training images of each class, by the names of the files alone. Raises UserError as `load_folder`."""
-    root = Path(data_dir).expanduser() / Path(path).expanduser()
-    names = _matching_class_names(root)
-    labels = [label for _, label in _list_images(root / "train", names)]
-    return dict(zip(names, np.bincount(labels).tolist(), strict=True))
+    root = _root(path, data_dir)
+    names = _matching_class_names(root / "train", _test_folder(root))
+    return dict(zip(names, np.bincount(_labels(_list_images(root / "train", names))).tolist(), strict=True))
 
 
-def _matching_class_names(root: Path) -> list[str]:
-    train, test = (_class_names(root / split) for split in ("train", "test"))
-    for here, there, only in (
-        ("train", "test", set(train) - set(test)),
-        ("test", "train", set(test) - set(train)),
-    ):
+def _root(path: str, data_dir: str) -> Path:
+    return Path(data_dir).expanduser() / Path(path).expanduser()
+
+
+def _test_folder(root: Path) -> Path:
+    # os.path.isdir is False, not an error, where a folder may not be searched.
+    only_val = os.path.isdir(root / "val") and not os.path.isdir(root / "test")
+    return root / ("val" if only_val else "test")
+
+
+def _list_splits(root: Path) -> tuple[list[str], list[tuple[Path, int]], list[tuple[Path, int]]]:
+    """The class names, and the training and the test images, each with its class."""
+    train, test = root / "train", _test_folder(root)
+    class_names = _matching_class_names(train, test)
+    return class_names, _list_images(train, class_names), _list_images(test, class_names)
+
+
+def _labels(listed: list[tuple[Path, int]]) -> np.ndarray:
+    return np.array([label for _, label in listed], dtype=np.int64)
+
+
+def _matching_class_names(train: Path, test: Path) -> list[str]:
+    names = {folder: _class_names(folder) for folder in (train, test)}
+    for here, there in ((train, test), (test, train)):
+        only = set(names[here]) - set(names[there])
         if only:
             raise UserError(
-                f"{_quoted(root)}: class {min(only)!r} is in {here} but not in {there} ({len(only)} such);"
-                " both need the same class folders."
+                f"{quoted(train.parent)}: class {min(only)!r} is in {here.name} but not in {there.name}"
+                f" ({len(only)} such); both need the same class folders."
             )
-    return train
+    return names[train]
 
 
 def _class_names(folder: Path) -> list[str]:
@@ -76,11 +126,11 @@ def _class_names(folder: Path) -> list[str]:
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
         raise UserError(
-            f"{_quoted(folder)} cannot be listed ({error.strerror}); an image folder needs"
-            " train/<class>/* and test/<class>/*: check `path` and data_dir."
+            f"{quoted(folder)} cannot be listed ({error.strerror}); an image folder needs"
+            " train/<class>/* and test/<class>/* (or val/<class>/*): check `path` and data_dir."
         ) from error
     if not names:
-        raise UserError(f"{_quoted(folder)} has no class folders; put the images into one folder a class.")
+        raise UserError(f"{quoted(folder)} has no class folders; put the images into one folder a class.")
     return names
 
 
@@ -91,59 +141,57 @@ def _list_images(folder: Path, class_names: list[str]) -> list[tuple[Path, int]]
         try:
             entries = sorted((folder / name).iterdir())
         except OSError as error:
-            raise UserError(f"{_quoted(folder / name)} cannot be listed ({error.strerror}).") from error
+            raise UserError(f"{quoted(folder / name)} cannot be listed ({error.strerror}).") from error
         for entry in entries:
             if entry.is_dir() and not entry.name.startswith("."):
-                raise UserError(f"{_quoted(entry)} is a folder inside a class; move its images to the class itself.")
+                raise UserError(f"{quoted(entry)} is a folder inside a class; move its images to the class itself.")
         files = [entry for entry in entries if entry.suffix.lower() in IMAGE_EXTENSIONS]
         if not files:
             raise UserError(
-                f"{_quoted(folder / name)} has no images; add some, or remove the class from train and test."
+                f"{quoted(folder / name)} has no images; add some, or remove the class from train and"
+                f" {_test_folder(folder.parent).name}."
             )
         listed += [(file, label) for file in files]
     return listed
 
 
+def _check_headers(files: list[Path], together: int = 4096) -> None:
+    """Raises UserError for the first of `files` that is no image."""
+    # Threads for the sake of slow disks and network folders; where the files are cached one does as well, 60 us a file.
+    with ThreadPoolExecutor() as pool:
+        # A pool queues all that it is given at once: a million images would be a million tasks in memory.
+        for start in range(0, len(files), together):
+            list(pool.map(check_image_header, files[start : start + together]))
+
+
 def _read_images(files: list[Path], channels: int, size: Sequence[int] | None) -> np.ndarray:
     """All images as uint8 of shape (count, channels, height, width)."""
-    first = _read_image(files[0], channels, size)
+    first = _read_pixels(files[0], channels, size)
     try:
         images = np.empty((len(files), *first.shape), dtype=np.uint8)
     except MemoryError as error:
         gigabytes = len(files) * first.size / 1e9
         raise UserError(
-            f"{_quoted(files[0].parents[2])}: {len(files)} images of {_pixels(first)} need {gigabytes:.0f} GB"
-            " of memory; set a smaller `size`, or use fewer images."
+            f"{quoted(files[0].parents[2])}: {len(files)} images of {_pixels(first)} need {gigabytes:.0f} GB"
+            " of memory; set a smaller `size`, use fewer images, or leave them on disk with `storage: files`."
         ) from error
     images[0] = first
     for index, file in enumerate(files[1:], start=1):
-        image = _read_image(file, channels, size)
+        image = _read_pixels(file, channels, size)
         if image.shape != first.shape:
             raise UserError(
-                f"{_quoted(file)} has {_pixels(image)}, but {_quoted(files[0])} has {_pixels(first)};"
+                f"{quoted(file)} has {_pixels(image)}, but {quoted(files[0])} has {_pixels(first)};"
                 " set `size: [height, width]` to resize all."
             )
         images[index] = image
     return images
 
 
-def _read_image(file: Path, channels: int, size: Sequence[int] | None) -> np.ndarray:
+def _read_pixels(file: Path, channels: int, size: Sequence[int] | None) -> np.ndarray:
     """One image as uint8 of shape (channels, height, width)."""
     from PIL import Image
 
-    try:
-        with Image.open(file) as stored:
-            deep = stored.mode.startswith(("I", "F"))
-            # PIL warns where it drops the transparency of a palette; by way of RGBA it does not.
-            image = stored.convert("RGBA") if stored.mode == "P" and "transparency" in stored.info else stored
-            image = image.convert(PIL_MODES[channels])
-    # The decoders raise all kinds for damaged files: SyntaxError, struct.error, IndexError ...
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{_quoted(file)} cannot be read as an image ({reason}); replace or remove it.") from error
-    if deep:
-        # PIL would clip such values at 255: most of a 16-bit image would come out white.
-        raise UserError(f"{_quoted(file)} has more than 8 bits a channel; convert it to 8 bits first.")
+    image = read_image(file, channels)
     if size is not None and image.size != (size[1], size[0]):
         image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(image.height, image.width, channels).transpose(2, 0, 1)
@@ -151,8 +199,3 @@ def _read_image(file: Path, channels: int, size: Sequence[int] | None) -> np.nda
 
 def _pixels(image: np.ndarray) -> str:
     return f"{image.shape[1]} x {image.shape[2]} pixels"
-
-
-def _quoted(path: Path) -> str:
-    """Quoted as in Python, so that odd characters in a name neither break the line nor fail to print."""
-    return repr(str(path))

@@ -1,12 +1,14 @@
 """What is known of a data set before it is loaded, so that a configuration can be refused before any job."""
 
 from ..errors import UserError
-from . import digits, mnist
+from . import cifar10, digits, mnist
 
 
 def known_train_class_counts(settings: dict) -> list[int] | None:
     """Number of training examples of each class, without loading anything; None where only data can tell."""
     match settings["source"]:
+        case "cifar10":
+            return list(cifar10.TRAIN_CLASS_COUNTS)
         case "mnist":
             return list(mnist.TRAIN_CLASS_COUNTS)
         case "digits":
@@ -20,6 +22,8 @@ def known_train_class_counts(settings: dict) -> list[int] | None:
 def known_class_names(settings: dict) -> list[str] | None:
     """The class names, without loading anything; None where only the data can tell."""
     match settings["source"]:
+        case "cifar10":
+            return list(cifar10.CLASS_NAMES)
         case "mnist":
             return list(mnist.CLASS_NAMES)
         case "digits":
@@ -31,4 +35,4 @@ def known_class_names(settings: dict) -> list[str] | None:
 
 
 def _unknown_source(source: object) -> UserError:
-    return UserError(f"source: {source!r} is not known; choose one of mnist, digits, folder.")
+    return UserError(f"source: {source!r} is not known; choose one of cifar10, mnist, digits, folder.")

@@ -4,20 +4,22 @@ import importlib
 
 from ..errors import UserError
 
-SOURCES = ("mnist", "digits", "folder")
+SOURCES = ("cifar10", "mnist", "digits", "folder")
 
 
 def load_source(settings: dict, data_dir: str) -> dict:
-    """Loads the data set that settings["source"] names: "mnist", "digits" or "folder".
+    """Loads the data set that settings["source"] names: "cifar10", "mnist", "digits" or "folder".
 
-    settings: beside "source", "test_share" for digits, and "path", "channels", "size" for folder. data_dir:
-    the folder that holds, or will hold, the files of the sources that have any.
+    settings: beside "source", "test_share" for digits, and "path", "channels", "size", "storage" for folder.
+    data_dir: the folder that holds, or will hold, the files of the sources that have any.
 
     Returns a dictionary:
         train_images, test_images   uint8, shape (count, channels, height, width), values 0 .. pixel_max
         train_labels, test_labels   int64, shape (count,): the original class, an index into class_names
         class_names                 list of str
         pixel_max                   int: the largest value a pixel can have; divide by it for pixels in [0, 1]
+    With "storage" = "files" the images stay on disk, and train_files, test_files and root stand in place of
+    train_images and test_images (`folder.list_folder`).
 
     Raises UserError for an unknown source and for missing, damaged or unsuitable data.
     """

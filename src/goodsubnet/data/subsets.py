@@ -33,6 +33,34 @@ def draw_subset(labels: np.ndarray, examples: int, seed: int, shares: str = "equ
     return np.sort(np.concatenate(drawn))
 
 
+def hold_out(
+    labels: np.ndarray, indices: np.ndarray, share: float, seed: int, *, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits a sub-dataset into what is trained on and what is held out for validation, both sorted int64.
+
+    labels: original classes, shape (count,). indices: the sub-dataset, as `draw_subset` gives it. Of each class the
+    rounded `share` of its examples is held out; which ones is a function of (name, number of examples, seed). Raises
+    UserError where a class would have no example left to train on, or none of any class is held out.
+    """
+    if share == 0:
+        return indices, indices[:0]
+    generator = random_generator("validation", name, len(indices), seed)
+    held_out = []
+    for label in np.unique(labels[indices]):
+        members = indices[labels[indices] == label]
+        count = round(share * len(members))
+        if count == len(members):
+            raise UserError(
+                f"validation_share: {share} of the {len(members)} examples of class {label} leaves none to train on; "
+                "lower it, or take more examples"
+            )
+        held_out.append(generator.choice(members, count, replace=False))
+    validation = np.sort(np.concatenate(held_out))
+    if not len(validation):
+        raise UserError(f"validation_share: {share} of {len(indices)} examples holds none out; raise it")
+    return np.setdiff1d(indices, validation), validation
+
+
 def class_shares(class_counts: Sequence[int], examples: int, shares: str) -> list[int]:
     """How many examples of each class a subset has. Raises UserError as `check_subset_size` does.
 

@@ -5,10 +5,10 @@ from pydantic import Field
 from goodsubnet.errors import UserError
 from goodsubnet.jobs import Progress
 from goodsubnet.selection.candidates import Candidates
-from goodsubnet.settings import Count, MethodSettings
+from goodsubnet.settings import Count, NeuronMethodSettings
 
 
-class Settings(MethodSettings):
+class Settings(NeuronMethodSettings):
     """Algorithm 1: at each step the neuron that lowers the loss of the average most; one may come again."""
 
     max_steps: Count = Field(

@@ -18,34 +18,59 @@ from goodsubnet.settings.configuration import (
     Threads,
     load_configuration,
 )
-from goodsubnet.settings.datasets import Digits, Folder, Mnist
+from goodsubnet.settings.datasets import Cifar10, Digits, Folder, Mnist
 from goodsubnet.settings.faults import explain
 from goodsubnet.settings.figures import Figures, FigureStyle
-from goodsubnet.settings.methods import DistinctMethodSettings, MethodSettings, algorithms, method_model
-from goodsubnet.settings.networks import TwoLayer
+from goodsubnet.settings.methods import (
+    BaselineLayerSettings,
+    DistinctMethodSettings,
+    LayerMethodSettings,
+    MethodSettings,
+    NeuronMethodSettings,
+    algorithms,
+    method_model,
+)
+from goodsubnet.settings.networks import Deep, TwoLayer
 from goodsubnet.settings.theory import ConditionNumbers, RandomMatrices, SmallestSingularValues, Theory
-from goodsubnet.settings.training import EveryCheckpoint, Pretrain, StableFraction
+from goodsubnet.settings.training import (
+    Crop,
+    DeepPretrain,
+    EveryCheckpoint,
+    Finetune,
+    Pretrain,
+    ResizedCrop,
+    StableFraction,
+)
 
 __all__ = [
     "RANDOM_MATRICES",
+    "BaselineLayerSettings",
+    "Cifar10",
     "ConditionNumbers",
     "Configuration",
     "Count",
+    "Crop",
+    "Deep",
+    "DeepPretrain",
     "Digits",
     "DistinctMethodSettings",
     "EveryCheckpoint",
     "Experiment",
     "FigureStyle",
     "Figures",
+    "Finetune",
     "Folder",
     "Iteration",
+    "LayerMethodSettings",
     "MethodSettings",
     "Mnist",
     "Model",
     "Name",
+    "NeuronMethodSettings",
     "Positive",
     "Pretrain",
     "RandomMatrices",
+    "ResizedCrop",
     "SaveEvery",
     "SmallestSingularValues",
     "StableFraction",
@@ -64,8 +89,9 @@ def documented_models() -> list[type[Model]]:
     """Every model of the configuration, in the order of the documentation."""
     method_models = [method_model(algorithm) for algorithm in algorithms()]
     return [
-        *(Configuration, Threads, SaveEvery, Mnist, Digits, Folder, TwoLayer, MethodSettings),
+        *(Configuration, Threads, SaveEvery, Mnist, Cifar10, Digits, Folder, TwoLayer, Deep),
+        *(MethodSettings, NeuronMethodSettings, LayerMethodSettings, BaselineLayerSettings),
         *method_models,
-        *(Experiment, Pretrain, StableFraction, EveryCheckpoint, Theory),
+        *(Experiment, Pretrain, StableFraction, EveryCheckpoint, DeepPretrain, Crop, ResizedCrop, Finetune, Theory),
         *(RandomMatrices, SmallestSingularValues, ConditionNumbers, Figures),
     ]

@@ -10,13 +10,13 @@ from goodsubnet.data.labels import check_groups
 from goodsubnet.data.subsets import check_subset_size
 from goodsubnet.errors import UserError
 from goodsubnet.settings.base import Count, Iteration, Model, Name, Positive
-from goodsubnet.settings.datasets import Digits, Folder, Mnist
+from goodsubnet.settings.datasets import Cifar10, Digits, Folder, Mnist
 from goodsubnet.settings.faults import explain
 from goodsubnet.settings.figures import Figures
 from goodsubnet.settings.methods import MethodSettings, algorithms, method_model
-from goodsubnet.settings.networks import TwoLayer
+from goodsubnet.settings.networks import Deep, TwoLayer
 from goodsubnet.settings.theory import RandomMatrices, Theory
-from goodsubnet.settings.training import Pretrain
+from goodsubnet.settings.training import AnyPretrain, Finetune, ResizedCrop
 
 RANDOM_MATRICES = "random_matrices"  # stands among the experiments in `targets` and in the results
 
@@ -32,7 +32,18 @@ class Experiment(Model):
         "equal", description="of each class in a sub-dataset: `equal`, or those of the `data`"
     )
     seeds: Annotated[list[Iteration], Field(min_length=1)] = Field(description="one trial each")
-    pretrain: Pretrain = Field(description="how the dense network is trained")
+    pretrain: AnyPretrain = Field(
+        description="how the dense network is trained; the keys of deep networks where `loss` is `cross_entropy`"
+    )
+    finetune: Finetune | None = Field(None, description="how a pruned deep network is trained further; null: not")
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="share of each class of a sub-dataset that is held out of training and pruning, and measured as "
+        "`validation_accuracy`: to choose rates and tolerances by; deep networks only",
+    )
+    paper_table: Literal["table1", "table2"] | None = Field(
+        None, description="the table of the paper whose numbers stand beside this experiment's"
+    )
 
     @field_validator("networks", "methods", "examples", "seeds")
     @classmethod
@@ -46,8 +57,8 @@ class Experiment(Model):
 class Threads(Model):
     """Cores of a job. A sum depends on how it is split, so a changed number makes the stage's artifacts again."""
 
-    pretrain: Count = Field(1, description="threads of a pretrain job")
-    prune: Count = Field(1, description="threads of a prune job")
+    pretrain: Count = Field(1, description="threads of a pretrain or finetune job")
+    prune: Count = Field(1, description="threads of a prune or calibrate job, and of the evaluation of a deep network")
 
 
 class SaveEvery(Model):
@@ -72,14 +83,17 @@ class Configuration(Model):
         True, strict=True, description="on an accelerator: only operations that give the same bits each time"
     )
     threads: Threads = Field(default_factory=Threads, description="cores of a job")
+    workers: Iteration = Field(4, description="processes of a job that read images ahead, with `storage: files`")
     save_every: SaveEvery = Field(default_factory=SaveEvery, description="when progress is saved")
     keep_checkpoints: Literal["all", "last"] = Field(
         "all", description="`last`: a checkpoint is deleted once nothing needs it, but for the last of a network"
     )
-    datasets: dict[Name, Annotated[Mnist | Digits | Folder, Field(discriminator="source")]] = Field(
+    datasets: dict[Name, Annotated[Mnist | Cifar10 | Digits | Folder, Field(discriminator="source")]] = Field(
         description="data sets by name"
     )
-    networks: dict[Name, TwoLayer] = Field(description="networks by name")
+    networks: dict[Name, Annotated[TwoLayer | Deep, Field(discriminator="kind")]] = Field(
+        description="networks by name"
+    )
     methods: dict[Name, Any] = Field(description="pruning methods by name")
     experiments: dict[Name, Experiment] = Field(description="experiments by name")
     theory: Theory = Field(default_factory=Theory, description="what the theory's tables ask")
@@ -103,7 +117,7 @@ class Configuration(Model):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Configuration":
-        _known("targets", self.target_experiments, self.experiments, "experiments")
+        _known("targets", [name for name in self.targets if name != RANDOM_MATRICES], self.experiments, "experiments")
         for name, experiment in self.experiments.items():
             key = f"experiments.{name}"
             _known(f"{key}.dataset", [experiment.dataset], self.datasets, "datasets")
@@ -121,7 +135,8 @@ class Configuration(Model):
             names, counts = known_class_names(dataset), known_train_class_counts(dataset)
             if names is not None and counts is not None:
                 self.check_classes(name, names, counts)
-            for network in experiment.networks:
+            self._check_kind(name)
+            for network in experiment.networks if self.kind_of(name) == "two_layer" else []:
                 for method in experiment.methods:
                     least, width = self.methods[method].least_width, self.networks[network].width
                     if least > width:
@@ -131,10 +146,65 @@ class Configuration(Model):
                         )
         return self
 
+    def _check_kind(self, name: str) -> None:
+        """Raises ValueError where the parts of an experiment are for different kinds of networks."""
+        experiment, kind = self.experiments[name], self.kind_of(name)
+        key = f"experiments.{name}"
+        for network in experiment.networks:
+            if self.networks[network].kind != kind:
+                raise ValueError(
+                    f"{key}.networks: {experiment.networks[0]} and {network} are of two kinds; make two experiments"
+                )
+        for method in experiment.methods:
+            if self.methods[method].kind != kind:
+                others = [other for other in algorithms() if method_model(other).kind == kind]
+                raise ValueError(
+                    f"{key}.methods: {method} ({self.methods[method].algorithm}) does not prune networks of kind "
+                    f"{kind}; the algorithms that do are {', '.join(others)}"
+                )
+            source = getattr(self.methods[method], "widths_from", None)
+            if source is not None and source not in experiment.methods:
+                raise ValueError(f"{key}.methods: {method} takes its widths from {source}, which is not among them")
+            if source is not None and hasattr(self.methods[source], "widths_from"):
+                raise ValueError(f"methods.{method}.widths_from: {source} takes its own widths from another method")
+        if (experiment.pretrain.loss == "cross_entropy") != (kind == "deep"):
+            allowed = "cross_entropy" if kind == "deep" else "logistic or squared"
+            raise ValueError(f"{key}.pretrain.loss: for networks of kind {kind} it is {allowed}")
+        if kind == "two_layer":
+            for unused in ("finetune", "paper_table", "validation_share"):
+                if getattr(experiment, unused):
+                    raise ValueError(f"{key}.{unused}: is for deep networks only; leave it out")
+        self._check_images(key, experiment, kind)
+
+    def _check_images(self, key: str, experiment: Experiment, kind: str) -> None:
+        """Raises ValueError where the images are not stored as the networks read them."""
+        dataset = self.datasets[experiment.dataset]
+        streamed = getattr(dataset, "storage", "memory") == "files"
+        if streamed and kind == "two_layer":
+            raise ValueError(f"{key}: a two-layer network reads images from memory; set storage: memory")
+        augmentation = getattr(experiment.pretrain, "augmentation", None)
+        if augmentation is not None and streamed != isinstance(augmentation, ResizedCrop):
+            wanted = "{scale: [0.2, 1.0]}" if streamed else "{padding: 4}"
+            raise ValueError(
+                f"{key}.pretrain.augmentation: images with storage: {'files' if streamed else 'memory'} are varied by "
+                f"{wanted}; give that, or null"
+            )
+
     @property
     def target_experiments(self) -> list[str]:
-        """The experiments among the targets."""
-        return [name for name in self.targets if name != RANDOM_MATRICES]
+        """The experiments among the targets, without those that are switched off."""
+        return [name for name in self.targets if name != RANDOM_MATRICES and not self.switched_off(name)]
+
+    def switched_off(self, name: str) -> bool:
+        """Whether a target is an experiment whose folder of images is not named."""
+        if name == RANDOM_MATRICES:
+            return False
+        dataset = self.datasets[self.experiments[name].dataset]
+        return dataset.source == "folder" and dataset.path is None
+
+    def kind_of(self, experiment: str) -> str:
+        """The kind of networks of an experiment: "two_layer" or "deep"."""
+        return self.networks[self.experiments[experiment].networks[0]].kind
 
     def check_classes(self, name: str, class_names: list[str], counts: list[int]) -> None:
         """Raises ValueError where the data set of experiment `name`, with these classes, does not fit its settings.
@@ -149,10 +219,15 @@ class Configuration(Model):
                 check_groups(groups, class_names)
         except UserError as error:
             raise ValueError(f"{key}: {error}") from None
-        if groups is None and len(class_names) != 2:
+        if groups is None and len(class_names) != 2 and self.kind_of(name) == "two_layer":
             raise ValueError(
                 f"{key}: a two-layer network has one output and tells two labels apart, and there are "
                 f"{len(class_names)} classes; give two lists of classes"
+            )
+        if len(class_names) == 1:
+            raise ValueError(
+                f"datasets.{experiment.dataset}: there is one class, {class_names[0]}, and nothing to tell it from; "
+                "add images of another"
             )
         for examples in experiment.examples:
             try:

@@ -24,7 +24,7 @@ def explain(error: ValidationError, prefix: str = "") -> list[str]:
 def _key(location: tuple[str | int, ...]) -> list[str]:
     """The path of keys and positions, without the names that pydantic gives to the branches of a union."""
     parts = [str(part) for part in location]
-    if parts[:1] == ["datasets"]:
+    if parts[:1] in (["datasets"], ["networks"]):
         del parts[2:3]
     return [
         part for part in parts if not part.startswith(("EveryCheckpoint", "union[", "list[", "literal[", "constrained"))
@@ -36,5 +36,7 @@ def _suggestion(key: str) -> str:
     from goodsubnet.settings import documented_models
 
     known = {name for model in documented_models() for name in model.model_fields}
+    if key in known:
+        return " here"
     close = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.75)
     return f"; did you mean {close[0]}?" if close else ""

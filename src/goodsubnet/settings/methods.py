@@ -2,21 +2,32 @@
 
 import importlib
 import pkgutil
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from goodsubnet.settings.base import Count, Model, Name
+from goodsubnet.settings.base import Count, Iteration, Model, Name, Positive
 
 
 class MethodSettings(Model):
     """What every pruning method is told; a method's own keys are in its module, goodsubnet.methods.<algorithm>."""
 
-    algorithm: Name = Field(description="the module of goodsubnet.methods that chooses the neurons")
+    kind: ClassVar[str]
+    """The kind of networks that it prunes."""
+
+    algorithm: Name = Field(description="the module of goodsubnet.methods that chooses what stays")
+
+
+class NeuronMethodSettings(MethodSettings):
+    """What every method is told that chooses neurons of a two-layer network."""
+
+    kind: ClassVar[str] = "two_layer"
+
     steps: Count | None = Field(None, description="stop after so many selection steps")
     distinct: Count | None = Field(None, description="stop at so many distinct neurons, instead of `steps`")
 
     @model_validator(mode="after")
-    def _one_way_to_stop(self) -> "MethodSettings":
+    def _one_way_to_stop(self) -> "NeuronMethodSettings":
         if (self.steps is None) == (self.distinct is None):
             raise ValueError("give either steps or distinct: one of them says when to stop")
         return self
@@ -27,12 +38,29 @@ class MethodSettings(Model):
         return self.distinct or 1
 
 
-class DistinctMethodSettings(MethodSettings):
+class DistinctMethodSettings(NeuronMethodSettings):
     """A method that chooses a neuron once at most, so `steps` and `distinct` mean the same."""
 
     @property
     def least_width(self) -> int:
         return self.distinct or self.steps
+
+
+class LayerMethodSettings(MethodSettings):
+    """What every method is told that chooses channels of a deep network, layer by layer."""
+
+    kind: ClassVar[str] = "deep"
+
+    finetune_iterations: Iteration = Field(
+        0, description="after each layer, train the whole network for so many iterations"
+    )
+    finetune_learning_rate: Positive = Field(2.5e-3, description="of that training; constant, without momentum")
+
+
+class BaselineLayerSettings(LayerMethodSettings):
+    """A method that takes the number of channels of each layer from another one, so that the two compare."""
+
+    widths_from: Name = Field(description="the method, a name under `methods`, whose widths it takes")
 
 
 def algorithms() -> list[str]:

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from goodsubnet.settings.base import Count, Model
+from goodsubnet.errors import UserError
+from goodsubnet.networks.torchvision_names import check_architecture
+from goodsubnet.settings.base import Count, Model, Positive
 
 
 class TwoLayer(Model):
@@ -16,3 +18,27 @@ class TwoLayer(Model):
     initialisation: Literal["scaled", "unit"] = Field(
         "scaled", description="a_i ~ N(0, I/d) (`scaled`) or N(0, I) (`unit`, the theory's); b_i ~ N(0, 1)"
     )
+
+
+class Deep(Model):
+    """A convolutional network for as many classes as the data have, pruned layer by layer."""
+
+    kind: Literal["deep"] = Field(description="the architecture")
+    architecture: str = Field(
+        description="`resnet8`, `resnet20` (He et al.'s small ones), `resnet34`, `mobilenet_v2`, or the name of any "
+        "classification network of torchvision"
+    )
+    form: Literal["cifar", "imagenet"] = Field(
+        "imagenet",
+        description="`imagenet`: torchvision's own; `cifar`: made for images of about 32 x 32 pixels, for ResNets and "
+        "`mobilenet_v2`",
+    )
+    width_multiplier: Positive = Field(1.0, description="channels of each layer, times this; ResNets, `mobilenet_v2`")
+
+    @model_validator(mode="after")
+    def _exists(self) -> "Deep":
+        try:
+            check_architecture(self.model_dump())
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return self

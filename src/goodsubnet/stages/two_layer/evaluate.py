@@ -3,12 +3,12 @@
 from threadpoolctl import threadpool_limits
 
 from goodsubnet.data.inputs import network_inputs
-from goodsubnet.jobs import Job
+from goodsubnet.jobs import Job, Machine
 from goodsubnet.losses import accuracy, mean_loss, targets_of
 from goodsubnet.networks.two_layer import subnetwork_forward
 
 
-def evaluate(job: Job, _device: str) -> dict[str, float]:
+def evaluate(job: Job, _machine: Machine) -> dict[str, float]:
     """Accuracy and loss, steps of the selection and distinct neurons. Inputs: `data`, `subset` and `subnetwork`.
 
     A subnetwork is small, so no accelerator is asked for.

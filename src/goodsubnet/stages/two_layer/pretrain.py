@@ -5,17 +5,17 @@ from threadpoolctl import threadpool_limits
 
 from goodsubnet.data.inputs import network_inputs
 from goodsubnet.data.order import BatchOrder
-from goodsubnet.jobs import Job, Saving, deferred_signals
+from goodsubnet.jobs import Job, Machine, Saving, deferred_signals
 from goodsubnet.losses import accuracy, mean_loss, targets_of
 from goodsubnet.networks.two_layer import initial_weights_of
 
 
-def pretrain(job: Job, device: str, seed: int, iteration: int, saving: Saving) -> tuple[dict, dict]:
+def pretrain(job: Job, machine: Machine, seed: int, iteration: int, saving: Saving) -> tuple[dict, dict]:
     """Train to `iteration`; returns the tensors of the checkpoint, and accuracy and loss of the dense network.
 
     The job's inputs are `data`, `subset` and, but for the first checkpoint, `previous`.
     """
-    leased = job.acquire(device)
+    leased = job.acquire(machine)
     # After the device was leased: torch looks at the devices when it is imported.
     import torch
 

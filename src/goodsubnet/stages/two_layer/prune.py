@@ -5,18 +5,18 @@ from threadpoolctl import threadpool_limits
 
 from goodsubnet.data.inputs import network_inputs
 from goodsubnet.devices import require_torch
-from goodsubnet.jobs import Job
+from goodsubnet.jobs import Job, Machine
 from goodsubnet.losses import targets_of
 from goodsubnet.methods import load_method
 from goodsubnet.selection.candidates import Candidates
 
 
-def prune(job: Job, device: str, seed: int) -> dict[str, np.ndarray]:
+def prune(job: Job, machine: Machine, seed: int) -> dict[str, np.ndarray]:
     """The chosen neurons in order, the losses along the selection, and the weights and shares of the distinct ones.
 
     The job's inputs are `data`, `subset` and `checkpoint`.
     """
-    leased = job.acquire(device)
+    leased = job.acquire(machine)
     settings, method = job.settings, job.settings["method"]
     checkpoint, data = job.tensors("checkpoint"), job.tensors("data")
     weights = {name: checkpoint[name] for name in "ab"}

@@ -1,0 +1,23 @@
+"""Find the tolerance with which a method keeps the asked share of a network's multiply-adds."""
+
+from goodsubnet.jobs import Job, Machine, parser, run
+from goodsubnet.stages.deep.calibrate import calibrate
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", required=True, help="the prepared data set")
+    arguments.add_argument("--subset", required=True, help="the sub-dataset that the network was trained on")
+    arguments.add_argument("--checkpoint", required=True, help="the last checkpoint of the network")
+    arguments.add_argument("--seed", required=True, type=int)
+    Machine.add_arguments(arguments)
+    args = arguments.parse_args(argv)
+    inputs = {"data": args.data, "subset": args.subset, "checkpoint": args.checkpoint}
+    with Job("calibrate", args.output, args.settings, inputs, seed=args.seed) as job:
+        found = calibrate(job, Machine.from_arguments(args), args.seed)
+        print(f"tolerance {found['tolerance']:.5g}, flops_ratio {found['flops_ratio']:.4f}")
+        job.save_json(found)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,67 @@
+"""Greedy forward selection in a deep network, layer by layer."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from goodsubnet.settings import Count, LayerMethodSettings
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Settings(LayerMethodSettings):
+    """Algorithm 1 on the channels of each layer in turn, from input to output, as Ye et al. (ICML 2020) apply it."""
+
+    tolerance: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="share of the accuracy that a layer may cost; the larger, the smaller the network"
+    )
+    flops_ratio: Share | None = Field(
+        None,
+        description="multiply-adds of the pruned network over the dense one's; the tolerance is searched, on the last "
+        "checkpoint of each network, and serves its other checkpoints, too",
+    )
+    flops_margin: Share = Field(0.01, description="how far the multiply-adds may be from `flops_ratio`")
+    candidates: Count | None = Field(None, description="channels tried in a step, drawn at random; null: all")
+    replacement: bool = Field(True, strict=True, description="whether a channel may be chosen again, which weights it")
+    batch_size: Count = Field(128, description="images in a step's mini-batch")
+    probe_size: Count = Field(1024, description="training images on which the accuracy is checked")
+    batch_accuracy: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.95,
+        description="the accuracy is checked only where the mini-batch's own is at least this share of the accuracy "
+        "before the layer",
+    )
+    max_steps: Count | None = Field(
+        None,
+        description="a layer that needs more steps stays whole; null: as many as it has channels",
+    )
+    search: Literal["ranked", "exact"] = Field(
+        "ranked",
+        description="`exact` computes the loss of every candidate, `ranked` of those that a prediction to first order "
+        "does not rule out",
+    )
+
+    @model_validator(mode="after")
+    def _one_target(self) -> "Settings":
+        if (self.tolerance is None) == (self.flops_ratio is None):
+            raise ValueError("give either tolerance or flops_ratio: one of them says how far to prune")
+        return self
+
+
+def select(context, settings: dict):
+    from goodsubnet.selection.layers import greedy_layer_selection
+
+    def reached(gains, batch_accuracy: float) -> bool:
+        if batch_accuracy < settings["batch_accuracy"] * context.accuracy:
+            return False
+        return context.masked_accuracy(gains) >= (1 - context.tolerance) * context.accuracy
+
+    return greedy_layer_selection(
+        context.split,
+        lambda step: context.batch(step, settings["batch_size"]),
+        reached,
+        candidates=settings["candidates"],
+        replacement=settings["replacement"],
+        max_steps=settings["max_steps"],
+        search=settings["search"],
+        generator_key=(context.seed, context.index),
+    )

@@ -1,0 +1,90 @@
+"""Prune a trained deep network, layer by layer."""
+
+import copy
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from goodsubnet.jobs import Job, Machine
+
+
+def prune(job: Job, machine: Machine, seed: int) -> dict[str, np.ndarray]:
+    """The tensors of the pruned network, with what was chosen in each layer in its description.
+
+    The job's inputs are `data`, `subset`, `checkpoint` and, where the method asks for them, `tolerance`, as the stage
+    calibrate found it, and `widths`, the subnetwork whose numbers of channels are taken.
+    """
+    pruner = Pruner(job, machine, seed)
+    from goodsubnet.networks import files
+    from goodsubnet.networks.complexity import complexity
+
+    method = job.settings["method"]
+    tolerance = job.json("tolerance")["tolerance"] if "tolerance" in job.inputs else method.get("tolerance")
+    widths = None
+    if "widths" in job.inputs:
+        _, described = files.decode(job.tensors("widths"))
+        widths = {layer["name"]: len(layer["kept"]) for layer in described["pruning"]["layers"]}
+    # A calibrated tolerance may be extreme for a checkpoint that it was not found on: that is a result.
+    network, records = pruner.pruned(tolerance, widths, refuse_extremes="tolerance" not in job.inputs)
+    dense, small = (complexity(each, pruner.description["image"]) for each in (pruner.network, network))
+    for name, amount in small.items():
+        print(f"{name}: {amount:,} of {dense[name]:,} ({amount / dense[name]:.1%})")
+    return files.encode(network, {**pruner.description, "pruning": {"tolerance": tolerance, "layers": records}})
+
+
+class Pruner:
+    """A checkpoint and the examples it is pruned on; `pruned` makes one subnetwork of it, and leaves it as it is."""
+
+    def __init__(self, job: Job, machine: Machine, seed: int) -> None:
+        leased = job.acquire(machine)
+        from goodsubnet.networks import files
+        from goodsubnet.stages.deep.images import images_of
+        from goodsubnet.training import prepare_torch
+
+        prepare_torch(leased, job.settings["threads"], job.settings["deterministic"])
+        self.settings, self.seed, self.device = job.settings, seed, leased.torch_device
+        self.images = images_of(job, machine, self.device, "train", job.settings["augmentation"])
+        self.network, self.description = files.decode(job.tensors("checkpoint"))
+        self.network.to(self.device)
+
+    def pruned(
+        self, tolerance: float | None, widths: dict[str, int] | None = None, refuse_extremes: bool = True
+    ) -> tuple[Any, list[dict]]:
+        """A pruned copy of the network, and a record of each layer; arguments as `pruning.prune_network` takes them."""
+        from goodsubnet.pruning import prune_network
+
+        network = copy.deepcopy(self.network)
+        finetune = self._finetune if self.settings["method"]["finetune_iterations"] else None
+        records = prune_network(
+            network,
+            self.settings["method"],
+            self.images,
+            self.seed,
+            tolerance=tolerance,
+            widths=widths,
+            finetune=finetune,
+            refuse_extremes=refuse_extremes,
+        )
+        return network, [
+            {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in asdict(record).items()}
+            for record in records
+        ]
+
+    def _finetune(self, network: Any, layer: int) -> None:
+        """Train for the few iterations that follow a layer."""
+        from goodsubnet.stages.deep.fitting import Fit, training_seed
+
+        method = self.settings["method"]
+        settings = {
+            "batch_size": method["batch_size"],
+            "learning_rate": method["finetune_learning_rate"],
+            "schedule": "constant",
+            "momentum": 0.0,
+            "weight_decay": 0.0,
+            "precision": self.settings["precision"],
+        }
+        fit = Fit(network, self.description, settings, self.device)
+        fit.run(
+            self.images, training_seed("fine-tuning of a layer", self.seed, layer), 0, method["finetune_iterations"]
+        )

@@ -1,0 +1,161 @@
+"""Several processes that train one network: each has a copy, on a device of its own, and a share of every batch."""
+
+import contextlib
+import datetime
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed, multiprocessing
+
+from goodsubnet import artifacts, devices
+from goodsubnet.data.order import BatchOrder
+from goodsubnet.errors import UserError
+from goodsubnet.jobs import Job, Machine
+
+# A process that waits longer for another one takes it for dead.
+TIMEOUT = datetime.timedelta(seconds=60)
+SECONDS_TO_END = 5
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Share:
+    """Of the examples of each batch, those of one of several processes: every `processes`-th, from `rank` on."""
+
+    rank: int
+    processes: int
+
+    def of(self, order: BatchOrder) -> "SharedOrder":
+        return SharedOrder(order, self)
+
+
+class SharedOrder:
+    """As a BatchOrder, with this process's share of each batch."""
+
+    def __init__(self, order: BatchOrder, share: Share) -> None:
+        self._order, self._share = order, share
+        self.examples = order.examples
+
+    def indices(self, iteration: int) -> np.ndarray:
+        return self._order.indices(iteration)[self._share.rank :: self._share.processes]
+
+    def weight(self, iteration: int) -> float:
+        """What the mean loss of the share counts in the mean of all shares, which may be of two sizes."""
+        batch = self._order.indices(iteration)
+        return len(batch[self._share.rank :: self._share.processes]) * self._share.processes / len(batch)
+
+
+@contextlib.contextmanager
+def replicas(
+    job: Job, machine: Machine, description: Mapping[str, Any], seed: int, start: int, stop: int
+) -> Iterator[Share | None]:
+    """Start the other processes of a training; yields this one's share, None where it trains alone.
+
+    The others read the job's inputs, wait for this process's weights and momentum, and end with the iteration `stop`,
+    or when this process is gone. Raises UserError where one of them died.
+    """
+    processes = job.settings["processes"]
+    if processes == 1 or start == stop:
+        yield None
+        return
+    store = distributed.TCPStore(LOOPBACK, 0, processes, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
+    task = (job.inputs, job.settings, machine, description, seed, start, stop)
+    context = multiprocessing.get_context("spawn")
+    with job.environment_before_lease():
+        others = [
+            context.Process(target=_replica, args=(Share(rank, processes), store.port, *task))
+            for rank in range(1, processes)
+        ]
+        for other in others:
+            other.start()
+    try:
+        _join_group(Share(0, processes), store, job.facts["device"])
+        yield Share(0, processes)
+        for other in others:
+            other.join()
+    except RuntimeError:
+        # The connections of a process break a little before it has an exit code.
+        ended = connection.wait([other.sentinel for other in others], SECONDS_TO_END)
+        for other in others:
+            if other.sentinel in ended:
+                other.join(SECONDS_TO_END)
+        gone = [
+            f"process {rank} (exit code {other.exitcode})" for rank, other in enumerate(others, 1) if other.exitcode
+        ]
+        if not gone:
+            raise
+        raise UserError(f"{', '.join(gone)} of this training ended; look at the log above") from None
+    finally:
+        for other in others:
+            # They do not listen to SIGTERM.
+            other.kill()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def _join_group(share: Share, store: distributed.Store, device: str) -> None:
+    # Where a machine has many interfaces, one process must not look for the others on a wrong one.
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    backend = "gloo" if device == "cpu" else "nccl"
+    distributed.init_process_group(backend, store=store, rank=share.rank, world_size=share.processes, timeout=TIMEOUT)
+
+
+class _Inputs:
+    """A job's inputs as another process reads them."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths = paths
+
+    def tensors(self, name: str) -> dict[str, np.ndarray]:
+        return artifacts.map_tensors(self._paths[name])
+
+
+def _replica(
+    share: Share,
+    port: int,
+    inputs: Mapping[str, Path],
+    settings: Mapping[str, Any],
+    machine: Machine,
+    description: Mapping[str, Any],
+    seed: int,
+    start: int,
+    stop: int,
+) -> None:
+    """What another process does; it ends with an error when the first one is gone."""
+    # The first process decides when to stop, and saves.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leased = devices.acquire(machine.device)
+    from goodsubnet.networks.deep import build
+    from goodsubnet.stages.deep.fitting import Fit
+    from goodsubnet.stages.deep.images import images_of
+    from goodsubnet.training import prepare_torch
+
+    prepare_torch(leased, settings["threads"], settings["deterministic"])
+    store = distributed.TCPStore(LOOPBACK, port, share.processes, is_master=False, timeout=TIMEOUT)
+    _join_group(share, store, leased.kind)
+    source = _Inputs(inputs)
+    images = images_of(source, machine, leased.torch_device, "train", settings["augmentation"])
+    data = source.tensors("data")
+    network = build(description["architecture"], description["classes"], data["mean"].tolist(), data["std"].tolist())
+    try:
+        Fit(network, description, settings, leased.torch_device, share=share).run(images, seed, start, stop)
+    except UserError as error:
+        sys.exit(f"process {share.rank}: {error}")
+    distributed.destroy_process_group()
+
+
+def broadcast_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give every process the first one's momentum; before the first iteration it is 0."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["momentum"] else []:
+            momentum = optimizer.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
+            distributed.broadcast(momentum, 0)
