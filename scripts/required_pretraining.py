@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     inputs = {"table": args.table, "terms": args.terms or None}
     with Job("required_pretraining", args.output, args.settings, inputs) as job:
         table = required_pretraining(pandas.read_csv(args.table), accuracy=job.settings["accuracy"])
-        none = NotApplicable("the bound is of greedy selection")
+        none = NotApplicable("the bound is of greedy selection in two-layer networks")
         if args.terms:
             certified = certificates(pandas.read_csv(args.terms), job.settings["margin"])
             table = table.merge(certified, how="left", on=["network", "method", "examples"])
