@@ -1,9 +1,6 @@
-"""What the readers of files share: one image file read, names of files as an array, patience with a network."""
+"""What the readers of files share: one image file read, names of files as an array."""
 
 import json
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +12,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PIL_MODES = {1: "L", 3: "RGB"}
-SECONDS_WITHOUT_DATA = 60
 
 
 def read_image(path: Path, channels: int) -> "Image.Image":
@@ -72,17 +68,6 @@ def quoted(path: Path) -> str:
 def one_line(error: Exception) -> str:
     """The message of an error for use within another: one line, never empty."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-@contextmanager
-def socket_timeout() -> Iterator[None]:
-    """Behind some firewalls a connection opens and then stays silent; torchvision would wait forever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SECONDS_WITHOUT_DATA)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _is_deep(stored: "Image.Image") -> bool:

@@ -5,19 +5,14 @@ downloaded if one is missing, and only then; nothing is written where all are th
 """
 
 import hashlib
-import http.client
 import os
 import shutil
-import socket
-import tempfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from .downloads import absent, downloaded, not_original
+from .files import one_line
 
 CLASS_NAMES = tuple("0123456789")
 TRAIN_CLASS_COUNTS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
@@ -46,8 +41,6 @@ FILES = {
     ),
 }
 
-SECONDS_WITHOUT_DATA = 60
-
 
 def load(settings: dict, data_dir: str) -> dict:
     """The data set as `sources.load_source` describes it."""
@@ -57,8 +50,7 @@ def load(settings: dict, data_dir: str) -> dict:
 def load_mnist(data_dir: str) -> dict:
     """MNIST as `load_source` describes it. Raises UserError for a failed download and for a damaged file."""
     raw = Path(data_dir).expanduser() / "MNIST" / "raw"
-    # os.path.isfile is False, not an error, where a folder may not be searched.
-    missing = [name for name, _, _ in FILES.values() if not os.path.isfile(raw / name)]
+    missing = absent([name for name, _, _ in FILES.values()], raw)
     if missing:
         _download(raw, missing)
     arrays = {key: _read(raw / name, shape, digest) for key, (name, shape, digest) in FILES.items()}
@@ -68,48 +60,18 @@ def load_mnist(data_dir: str) -> dict:
 
 
 def _download(raw: Path, missing: list[str]) -> None:
-    """Fetches the missing files into `raw`, each of them whole or not at all.
-
-    torchvision unpacks in place and takes any file of the right name for a complete one, so an interrupted
-    download, or two at a time, would leave a damaged file. It works in a scratch folder instead, and finished
-    files are renamed. Archives (*.gz) that already lie in `raw` are used before the network is.
-    """
+    """Fetches the missing files into `raw`. Archives (*.gz) that already lie there are used before the network is."""
     from torchvision.datasets import MNIST
 
-    try:
-        raw.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="download-", dir=raw.parent) as scratch, _socket_timeout():
-            fetched = Path(scratch, "MNIST", "raw")
-            fetched.mkdir(parents=True)
-            for archive in raw.glob("*.gz"):
-                shutil.copy(archive, fetched)
-            MNIST(scratch, download=True)
-            for name in missing:
-                os.replace(fetched / name, raw / name)
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        AssertionError,
-        http.client.HTTPException,
-        zlib.error,
-    ) as error:
-        raise UserError(
-            f"MNIST: {', '.join(missing)} not in {raw}, and the download failed ({_one_line(error)});"
-            " put the four uncompressed IDX files there, or let data_dir name a folder that holds MNIST/raw."
-        ) from error
-
-
-@contextmanager
-def _socket_timeout() -> Iterator[None]:
-    """Behind some firewalls a connection opens and then stays silent; torchvision would wait forever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SECONDS_WITHOUT_DATA)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+    advice = "put the four uncompressed IDX files there, or let data_dir name a folder that holds MNIST/raw"
+    with downloaded("MNIST", missing, raw, advice) as scratch:
+        fetched = scratch / "MNIST" / "raw"
+        fetched.mkdir(parents=True)
+        for archive in raw.glob("*.gz"):
+            shutil.copy(archive, fetched)
+        MNIST(scratch, download=True)
+        for name in missing:
+            os.replace(fetched / name, raw / name)
 
 
 def _read(path: Path, shape: tuple[int, ...], digest: str) -> np.ndarray:
@@ -123,19 +85,9 @@ def _read(path: Path, shape: tuple[int, ...], digest: str) -> np.ndarray:
     try:
         array = (read_image_file if len(shape) == 3 else read_label_file)(str(path)).numpy()
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
-        raise _damaged(path, f"it cannot be read: {_one_line(error)}") from error
+        raise not_original(path, "MNIST", f"it cannot be read: {one_line(error)}") from error
     if array.shape != shape:
-        raise _damaged(path, f"its shape is {array.shape} instead of {shape}")
+        raise not_original(path, "MNIST", f"its shape is {array.shape} instead of {shape}")
     if hashlib.sha256(array.astype(np.uint8, copy=False)).hexdigest() != digest:
-        raise _damaged(path, "its content was altered")
+        raise not_original(path, "MNIST", "its content was altered")
     return array
-
-
-def _damaged(path: Path, reason: str) -> UserError:
-    return UserError(
-        f"{path} is not the original MNIST file ({reason}); delete it, and the next run downloads it anew."
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
