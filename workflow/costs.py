@@ -107,7 +107,8 @@ class Costs:
         method = self.chain.configuration.methods[wildcards["method"]]
         if method.algorithm != "layer_greedy":
             return start, 4.0 * parameters
-        pruning = FORWARDS_OF_A_PRUNING * (method.batch_size + method.probe_size) * forward
+        images = min(method.batch_size, examples) + min(method.probe_size, examples)
+        pruning = FORWARDS_OF_A_PRUNING * images * forward
         return start + pruning * (CALIBRATION_TRIES if rule == "calibrate" else 1), 4.0 * parameters
 
     def segment(self, marks: list[int], stop: int) -> tuple[int, bool]:

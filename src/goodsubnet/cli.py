@@ -58,7 +58,10 @@ def _export(network: Path, output: Path) -> None:
     from goodsubnet.export import export_onnx
 
     export_onnx(network, output)
-    print(f"{output}: input `images` (batch, channels, height, width) in [0, 1], output `logits` (batch, classes)")
+    print(
+        f"{output}: input `images` (batch, channels, height, width) in [0, 1], of the size that the network was trained "
+        "on; output `logits`, in the order of the classes"
+    )
 
 
 def _document(folder: Path) -> None:

@@ -251,8 +251,9 @@ def find_tolerance(
 
     ratio_of: prunes with a tolerance and returns the share of the multiply-adds that is left, which falls, in steps,
     as the tolerance grows; it may raise KeepsEverything (counts as 1) or KeepsNothing (too few). margin: a ratio
-    so close to the target ends the search; after `tries`, or between two tolerances that are almost one, the closest
-    serves. first: the tolerance tried first. smallest, largest: the range.
+    so close to the target ends the search; after `tries`, between two tolerances that are almost one, or where three in
+    a row on one side of the target gave the same ratio, the closest serves. first: the tolerance tried first.
+    smallest, largest: the range.
     Returns the tolerance and every try: [{"tolerance": ..., "flops_ratio": ...}], None where nothing was kept.
     Raises UserError where no try gave a network.
     """
@@ -276,6 +277,10 @@ def find_tolerance(
             low, inside_low = guess, True
         else:
             high, inside_high = guess, True
+        alike = ratio not in (None, 1.0) and [entry["flops_ratio"] for entry in trace[-3:]] == 3 * [ratio]
+        if alike and not (inside_low and inside_high):
+            # Below one image of the probe, or above what the batch's accuracy lets through, nothing changes any more.
+            break
         if inside_low and inside_high:
             guess = (low + high) / 2
         else:

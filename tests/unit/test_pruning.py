@@ -318,3 +318,9 @@ def test_tolerances_that_give_no_network_are_named():
 
     with pytest.raises(UserError, match=r"no tolerance between.*nothing that serves"):
         find_tolerance(refuse, 0.5, 0.01)
+
+
+def test_a_search_among_tolerances_that_are_all_alike_ends_early():
+    tolerance, trace = find_tolerance(lambda tolerance: 0.3 if tolerance > 0.01 else 0.4, 0.6, 0.01)
+    assert [entry["flops_ratio"] for entry in trace] == [0.3, 0.4, 0.4, 0.4]
+    assert tolerance == trace[1]["tolerance"]

@@ -44,6 +44,6 @@ def _initial_network(job: Job, image: tuple[int, int, int], seed: int):
     network = initial_network(
         architecture, classes, data["mean"], data["std"], settings["experiment"], settings["network"], seed
     )
-    check_image(network, image)
     prunable_layers(network)
+    check_image(network, image)
     return network, {"architecture": architecture, "classes": classes, "image": list(image)}
