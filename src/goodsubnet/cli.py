@@ -59,8 +59,8 @@ def _export(network: Path, output: Path) -> None:
 
     export_onnx(network, output)
     print(
-        f"{output}: input `images` (batch, channels, height, width) in [0, 1], of the size that the network was trained "
-        "on; output `logits`, in the order of the classes"
+        f"{output}: input `images` (batch, channels, height, width) in [0, 1], of the size that the network was "
+        "trained on; output `logits`, in the order of the classes"
     )
 
 
