@@ -201,7 +201,7 @@ class Chain(StageSettings):
 
     def products(self, experiment: str) -> list[str]:
         """What people read of an experiment, and where a longer run would go on from; nothing if it is switched off."""
-        if self.switched_off(experiment):
+        if self.configuration.switched_off(experiment):
             return []
         page = f"{self.report}.html".format(experiment=experiment)
         if experiment == RANDOM_MATRICES:
@@ -213,7 +213,7 @@ class Chain(StageSettings):
 
     def products_by_name(self, experiment: str) -> list[str]:
         """The same for an experiment that is asked for by name. Raises UserError if it is switched off."""
-        if self.switched_off(experiment):
+        if self.configuration.switched_off(experiment):
             dataset = self.experiment(experiment).dataset
             raise UserError(
                 f"experiments.{experiment}: its images are not named; set datasets.{dataset}.path to their folder"

@@ -92,7 +92,8 @@ class Reporter(logging.Filter):
         lines += [f"{'total'.ljust(width)} {counts.total():7,}   {duration(total)}", ""]
         where = "this machine's cores" if not self.costs.accelerated else "the CPU; an accelerator is much faster"
         lines.append(f"A rough estimate, for {cores} of {where}. Disk: {amount(disk)}, {amount(free)} are free.")
-        off = [name for name in self.costs.chain.configuration.targets if self.costs.chain.switched_off(name)]
+        configuration = self.costs.chain.configuration
+        off = [name for name in configuration.targets if configuration.switched_off(name)]
         lines += [f"{name} is left out: its folder of images is not named (path: null)." for name in off]
         if disk > free:
             lines.append("The disk is too small for this run; see keep_checkpoints and results_dir.")

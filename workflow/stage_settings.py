@@ -179,10 +179,6 @@ class StageSettings:
     def _figure3(self) -> tuple[dict[str, Any], list[str]]:
         return {"style": self._style()}, []
 
-    def switched_off(self, experiment: str) -> bool:
-        """Whether its folder of images is not named."""
-        return self.configuration.switched_off(experiment)
-
     # ---- what a method needs
 
     def bounded_methods(self, experiment: str) -> list[str]:

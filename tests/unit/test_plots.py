@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from figure_parts import legend_of, lines_of
 
 from goodsubnet.analysis import required_pretraining, summary
 from goodsubnet.errors import UserError
@@ -48,16 +49,6 @@ def evaluations(
 def panels_of(figure):
     """Return the axes with a title: the panels, without the colour bar."""
     return [axis for axis in figure.axes if axis.get_title()]
-
-
-def lines_of(axis, gid):
-    """Return the lines of an axis that carry a mark."""
-    return [line for line in axis.get_lines() if line.get_gid() == gid]
-
-
-def legend_of(figure):
-    """Return all texts of a figure's legends."""
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
 @pytest.fixture(scope="module")

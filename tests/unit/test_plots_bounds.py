@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from figure_parts import legend_of, lines_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,21 +69,11 @@ def both(pair):
     return bounds(pair[0], FAST), terms(pair[1], FAST)
 
 
-def lines_of(axis, gid):
-    """Return the lines of an axis that carry a mark."""
-    return [line for line in axis.get_lines() if line.get_gid() == gid]
-
-
 def titles_of(figure):
     """Return the titles of the columns and the first lines of the labels of the rows."""
     columns = [axis.get_title() for axis in figure.axes if axis.get_title()]
     rows = [axis.get_ylabel().split("\n")[0] for axis in figure.axes if axis.get_ylabel()]
     return columns, rows
-
-
-def legend_of(figure):
-    """Return all texts of a figure's legends."""
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
 def test_bounds_show_the_losses_of_the_largest_size_and_the_first_seed(pair, both):

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from figure_parts import lines_of
 from matplotlib.colors import to_rgba
 
 from goodsubnet.errors import UserError
@@ -54,11 +55,6 @@ def second():
 def third():
     """Return Figure 3."""
     return figure3(conditions(), FAST)
-
-
-def lines_of(axis, gid):
-    """Return the lines of an axis that carry a mark."""
-    return [line for line in axis.get_lines() if line.get_gid() == gid]
 
 
 def texts_of(legend):

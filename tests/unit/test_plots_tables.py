@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from figure_parts import legend_of, lines_of
 
 from goodsubnet.errors import UserError
 from goodsubnet.plots.canvas import render
@@ -30,16 +31,6 @@ def table(networks=("a", "b"), sizes=(100, 200), methods=("greedy",), seeds=3, b
         for place, iteration in enumerate(ITERATIONS)
     ]
     return pd.DataFrame(rows)
-
-
-def lines_of(axis, gid):
-    """Return the lines of an axis that carry a mark."""
-    return [line for line in axis.get_lines() if line.get_gid() == gid]
-
-
-def legend_of(figure):
-    """Return all texts of a figure's legends."""
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
 @pytest.fixture(scope="module")

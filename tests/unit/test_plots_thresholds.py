@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from figure_parts import legend_of
 
 from goodsubnet.errors import UserError
 from goodsubnet.plots.canvas import render
@@ -43,10 +44,6 @@ def drawn(axis, gid) -> list[tuple]:
     """Return the points of all lines of an axis that carry a mark."""
     lines = [line for line in axis.get_lines() if line.get_gid() == gid]
     return [point for line in lines for point in zip(*line.get_data(), strict=True)]
-
-
-def legend_of(figure):
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
 @pytest.fixture(scope="module")

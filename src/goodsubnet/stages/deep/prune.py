@@ -55,7 +55,6 @@ class Pruner:
         from goodsubnet.pruning import prune_network
 
         network = copy.deepcopy(self.network)
-        finetune = self._finetune if self.settings["method"]["finetune_iterations"] else None
         records = prune_network(
             network,
             self.settings["method"],
@@ -63,7 +62,7 @@ class Pruner:
             self.seed,
             tolerance=tolerance,
             widths=widths,
-            finetune=finetune,
+            finetune=self._finetune,
             refuse_extremes=refuse_extremes,
         )
         return network, [
