@@ -39,23 +39,23 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 class Machine:
     """What a job may use, and no result depends on.
 
-    device: "auto", "cpu" or "cuda". data_dir: where the images lie that are read from files. workers: processes that
+    device: "auto", "cpu" or "cuda". data_dir: where the images lie that are read from files. readers: processes that
     read them ahead.
     """
 
     device: str
     data_dir: str
-    workers: int
+    readers: int
 
     @staticmethod
     def add_arguments(arguments: argparse.ArgumentParser) -> None:
         arguments.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
         arguments.add_argument("--data-dir", default="data", help="where data sets lie")
-        arguments.add_argument("--workers", type=int, default=0, help="processes that read images ahead")
+        arguments.add_argument("--readers", type=int, default=0, help="processes that read images ahead")
 
     @classmethod
     def from_arguments(cls, args: argparse.Namespace) -> "Machine":
-        return cls(args.device, args.data_dir, args.workers)
+        return cls(args.device, args.data_dir, args.readers)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -50,8 +50,8 @@ def files(count=COUNT):
     return [f"{index}.png" for index in range(count)]
 
 
-def streamed(folder, augmentation=AUGMENTATION, workers=0, channels=3, size=14):
-    return StreamedImages(folder, files(), LABELS, channels, size, "cpu", augmentation, workers)
+def streamed(folder, augmentation=AUGMENTATION, readers=0, channels=3, size=14):
+    return StreamedImages(folder, files(), LABELS, channels, size, "cpu", augmentation, readers)
 
 
 def same(first, second):
@@ -222,17 +222,17 @@ def test_streamed_grey(folder):
     assert next(source.training_batches(BatchOrder(0, COUNT, 4), 0, 0, 1))[0].shape == (4, 1, 14, 14)
 
 
-def test_number_of_workers_does_not_matter(folder):
+def test_number_of_readers_does_not_matter(folder):
     order = BatchOrder(0, COUNT, 4)
-    here, there = streamed(folder), streamed(folder, workers=2)
+    here, there = streamed(folder), streamed(folder, readers=2)
     assert same(here.training_batches(order, 1, 2, 9), there.training_batches(order, 1, 2, 9))
     assert same(here.batches(3), there.batches(3))
     assert same([here.take([5, 1])], [there.take([5, 1])])
     assert multiprocessing.active_children() == []
 
 
-def test_workers_end_where_the_iteration_is_abandoned(folder):
-    batches = streamed(folder, workers=2).training_batches(BatchOrder(0, COUNT, 4), 0, 0, 1000)
+def test_readers_end_where_the_iteration_is_abandoned(folder):
+    batches = streamed(folder, readers=2).training_batches(BatchOrder(0, COUNT, 4), 0, 0, 1000)
     next(batches)
     assert len(multiprocessing.active_children()) == 2
     del batches
@@ -240,12 +240,12 @@ def test_workers_end_where_the_iteration_is_abandoned(folder):
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_image_that_cannot_be_decoded_is_named(folder, tmp_path, workers):
+@pytest.mark.parametrize("readers", [0, 2])
+def test_image_that_cannot_be_decoded_is_named(folder, tmp_path, readers):
     for name in files():
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "6.png").write_bytes((folder / "6.png").read_bytes()[:400])
-    source = streamed(tmp_path, workers=workers)
+    source = streamed(tmp_path, readers=readers)
     for read in (
         lambda: list(source.batches(4)),
         lambda: list(source.training_batches(BatchOrder(0, COUNT, 4), 0, 0, 3)),
@@ -259,9 +259,9 @@ def test_image_that_cannot_be_decoded_is_named(folder, tmp_path, workers):
         assert multiprocessing.active_children() == []
 
 
-def test_workers_do_not_get_the_signals_of_the_group(folder):
-    batches = streamed(folder, workers=2).training_batches(BatchOrder(0, COUNT, 4), 0, 0, 30)
-    # The workers take turns.
+def test_readers_do_not_get_the_signals_of_the_group(folder):
+    batches = streamed(folder, readers=2).training_batches(BatchOrder(0, COUNT, 4), 0, 0, 30)
+    # The readers take turns.
     next(batches), next(batches)
     groups = {os.getpgid(worker.pid) for worker in multiprocessing.active_children()}
     assert len(groups) == 2

@@ -159,8 +159,8 @@ def test_an_image_that_is_damaged_after_its_header(tmp_path: Path) -> None:
     chain = folder_chain(tmp_path)
     chain.prepare()
     chain.subset(24)
-    for workers in ("0", "1"):
-        chain.machine += ["--workers", workers]
+    for readers in ("0", "1"):
+        chain.machine += ["--readers", readers]
         with pytest.raises(UserError, match=r"pets/train/dog/3.png' cannot be read as an image") as error:
             chain.pretrain("dense", 3)
         assert_one_line(str(error.value))

@@ -27,7 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("files"))
     pets(project.folder / "data/pets", sizes=6)
     project.settings = copy.deepcopy(CONFIGURATION)
-    project.settings["workers"] = 1
+    project.settings["readers"] = 1
     project.settings["datasets"] = {
         "pets": {
             **{"source": "folder", "path": "pets", "channels": 3, "size": [32, 32], "storage": "files"},
@@ -96,7 +96,7 @@ def test_the_table_counts_epochs_and_has_the_datas_title(run: Project) -> None:
         assert {row["paper_mean"] for row in csv.DictReader(file)} == {""}
 
 
-def test_a_resumed_run_sees_the_same_images_whatever_the_number_of_workers(tmp_path: Path) -> None:
+def test_a_resumed_run_sees_the_same_images_whatever_the_number_of_readers(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     pets(tmp_path / "pets", sizes=6)
     chain = folder_chain(tmp_path)
@@ -106,21 +106,21 @@ def test_a_resumed_run_sees_the_same_images_whatever_the_number_of_workers(tmp_p
     # Without augmentation another network comes out, so the images do differ.
     plain = Jobs(tmp_path, pretrain={**chain.settings["pretrain"], "augmentation": None})
     assert plain.pretrain("plain", 6).read_bytes() != straight.read_bytes()
-    chain.machine += ["--workers", "1"]
+    chain.machine += ["--readers", "1"]
     first = chain.pretrain("first", 4)
-    chain.machine += ["--workers", "2"]
+    chain.machine += ["--readers", "2"]
     assert chain.pretrain("second", 6, first).read_bytes() == straight.read_bytes()
 
 
-def test_workers_and_processes_together(tmp_path: Path) -> None:
-    """A process that shares the batches has workers of its own."""
+def test_readers_and_processes_together(tmp_path: Path) -> None:
+    """A process that shares the batches has readers of its own."""
     torch.set_num_threads(1)
     pets(tmp_path / "pets", sizes=6)
     chain = folder_chain(tmp_path)
     chain.prepare()
     chain.subset(24)
     chain.settings["pretrain"]["processes"] = 2
-    chain.machine += ["--workers", "1"]
+    chain.machine += ["--readers", "1"]
     assert chain.pretrain("together", 2).exists()
 
 

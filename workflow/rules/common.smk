@@ -64,7 +64,7 @@ def script(name):
 
 # What no result depends on is part of the command, not of the parameters that Snakemake compares.
 DATA_DIR = escaped(f" --data-dir {shlex.quote(CONFIGURATION.data_dir)}")
-MACHINE = f"{DATA_DIR} --device {CONFIGURATION.device} --workers {CONFIGURATION.workers}"
+MACHINE = f"{DATA_DIR} --device {CONFIGURATION.device} --readers {CONFIGURATION.readers}"
 SAVE_EVERY = (
     f" --save-seconds {CONFIGURATION.save_every.seconds}"
     f" --save-iterations {CONFIGURATION.save_every.iterations or 0}"

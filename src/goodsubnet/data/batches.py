@@ -87,9 +87,9 @@ class StreamedImages:
     largest share of the area), "flip": bool}: a random part of the image, 3:4 to 4:3, resized (torchvision's
     RandomResizedCrop), then flipped left to right with probability 1/2; None: as for evaluation. There the short side
     becomes size * 256/224, and the centre is cut out. Resizing is bilinear, antialiased.
-    workers: processes that read ahead; 0 reads in this one. What is read does not depend on their number.
+    readers: processes that read ahead; 0 reads in this one. What is read does not depend on their number.
 
-    Iterating raises UserError, naming the file, for an image that cannot be decoded. The workers end with the
+    Iterating raises UserError, naming the file, for an image that cannot be decoded. The readers end with the
     iteration, also where it is abandoned.
     """
 
@@ -102,12 +102,12 @@ class StreamedImages:
         size: int,
         device: torch.device | str,
         augmentation: Mapping[str, Any] | None = None,
-        workers: int = 0,
+        readers: int = 0,
     ):
         self.files = files
         self.labels = torch.tensor(labels, device=device)
         self.image_shape = (channels, size, size)
-        self.workers = workers
+        self.readers = readers
         self._reader = _Reader(root, channels, size, augmentation)
 
     def __len__(self) -> int:
@@ -128,23 +128,23 @@ class StreamedImages:
 
     def take(self, indices: Sequence[int] | np.ndarray) -> tuple[Tensor, Tensor]:
         """The images and labels at `indices`, not augmented, as `training_batches` yields them."""
-        # Decoding and resizing do not hold Python's lock, and threads cost nothing to start, unlike workers.
-        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+        # Decoding and resizing do not hold Python's lock, and threads cost nothing to start, unlike processes.
+        with ThreadPoolExecutor(max(1, self.readers)) as pool:
             return self._on_device(*_collate(list(pool.map(self._reader.__getitem__, self._requests(indices)))))
 
     def _requests(self, indices: Iterable[int], stream: tuple[int, int] | None = None) -> list[_Request]:
-        # With the names in the requests, the workers need no copy of the list, which may have a million.
+        # With the names in the requests, the readers need no copy of the list, which may have a million.
         return [(int(index), self.files[index], stream) for index in indices]
 
     def _load(self, requests: Iterable[list[_Request]]) -> Iterator[tuple[Tensor, Tensor]]:
         loader = DataLoader(
             self._reader,
             batch_sampler=requests,
-            num_workers=self.workers,
+            num_workers=self.readers,
             collate_fn=_collate,
             pin_memory=self.labels.device.type == "cuda",
             worker_init_fn=_leave_process_group,
-            # Without one, each pass draws a seed for its workers from the global stream.
+            # Without one, each pass draws a seed for its readers from the global stream.
             generator=torch.Generator(),
         )
         for loaded in loader:
@@ -198,7 +198,7 @@ def _collate(loaded: list[tuple[int, Tensor | UserError]]) -> tuple[Tensor, Tens
 
 
 def _leave_process_group(_worker: int) -> None:
-    """So that a signal to all of a job reaches the process that knows what to save, and not its workers.
+    """So that a signal to all of a job reaches the process that knows what to save, and not its readers.
 
     A worker that a signal ended would be an error in the middle of saving. Workers end when their parent has gone.
     """

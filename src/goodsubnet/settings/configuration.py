@@ -83,7 +83,7 @@ class Configuration(Model):
         True, strict=True, description="on an accelerator: only operations that give the same bits each time"
     )
     threads: Threads = Field(default_factory=Threads, description="cores of a job")
-    workers: Iteration = Field(4, description="processes of a job that read images ahead, with `storage: files`")
+    readers: Iteration = Field(4, description="processes of a job that read images ahead, with `storage: files`")
     save_every: SaveEvery = Field(default_factory=SaveEvery, description="when progress is saved")
     keep_checkpoints: Literal["all", "last"] = Field(
         "all", description="`last`: a checkpoint is deleted once nothing needs it, but for the last of a network"

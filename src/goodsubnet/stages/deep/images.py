@@ -28,7 +28,7 @@ def images_of(job: Job, machine: Machine, device: str, part: str, augmentation: 
     root = Path(machine.data_dir).expanduser() / Path(folder).expanduser()
     channels, size = int(data["image"][0]), int(data["image"][1])
     files = [names[index] for index in indices]
-    return StreamedImages(root, files, labels, channels, size, device, augmentation, machine.workers)
+    return StreamedImages(root, files, labels, channels, size, device, augmentation, machine.readers)
 
 
 def measured_parts(job: Job) -> list[str]:
