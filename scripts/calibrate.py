@@ -1,7 +1,7 @@
 """Find the tolerance with which a method keeps the asked share of a network's multiply-adds."""
 
+from goodsubnet.distributed.launch import on_workers
 from goodsubnet.jobs import Job, Machine, parser, run
-from goodsubnet.stages.deep.calibrate import calibrate
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -11,10 +11,11 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--checkpoint", required=True, help="the last checkpoint of the network")
     arguments.add_argument("--seed", required=True, type=int)
     Machine.add_arguments(arguments)
+    Machine.add_worker_arguments(arguments)
     args = arguments.parse_args(argv)
     inputs = {"data": args.data, "subset": args.subset, "checkpoint": args.checkpoint}
     with Job("calibrate", args.output, args.settings, inputs, seed=args.seed) as job:
-        found = calibrate(job, Machine.from_arguments(args), args.seed)
+        found = on_workers(job, Machine.from_arguments(args), "calibrate", args.seed)
         print(f"tolerance {found['tolerance']:.5g}, flops_ratio {found['flops_ratio']:.4f}")
         job.save_json(found)
 

@@ -1,7 +1,7 @@
 """Choose a subnetwork of a checkpoint, and store it."""
 
+from goodsubnet.distributed.launch import on_workers
 from goodsubnet.jobs import Job, Machine, parser, run
-from goodsubnet.stages import stage_of
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -13,12 +13,12 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--widths", help="the subnetwork whose widths are taken, for methods that need it")
     arguments.add_argument("--seed", required=True, type=int)
     Machine.add_arguments(arguments)
+    Machine.add_worker_arguments(arguments)
     args = arguments.parse_args(argv)
     inputs = {"data": args.data, "subset": args.subset, "checkpoint": args.checkpoint}
     inputs |= {"tolerance": args.tolerance or None, "widths": args.widths or None}
     with Job("prune", args.output, args.settings, inputs, seed=args.seed) as job:
-        prune = stage_of(job.settings["kind"], "prune")
-        job.save_tensors(prune(job, Machine.from_arguments(args), args.seed))
+        job.save_tensors(on_workers(job, Machine.from_arguments(args), "prune", args.seed))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from goodsubnet.fingerprint import fingerprint
-from goodsubnet.settings import Configuration, Experiment
+from goodsubnet.settings import Configuration, Distributed, Experiment
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "scikit-learn's digits"}
@@ -61,11 +61,16 @@ class StageSettings:
         ]
 
     def _calibrate(self, experiment: str, network: str, method: str) -> tuple[dict[str, Any], list[str]]:
-        return self._selection(experiment, network, method), [f"methods.{self.configuration.methods[method].algorithm}"]
+        selection = self.configuration.methods[method]
+        return self._selection(experiment, network, method), [
+            f"stages.{selection.kind}.calibrate",
+            f"methods.{selection.algorithm}",
+        ]
 
     def _selection(self, experiment: str, network: str, method: str) -> dict[str, Any]:
-        settings = self.configuration.methods[method]
-        chosen = {"method": settings.model_dump(), "threads": self.configuration.threads.prune}
+        # Several workers choose what one chooses.
+        settings = self.configuration.methods[method].model_dump(exclude=set(Distributed.model_fields))
+        chosen = {"method": settings, "threads": self.configuration.threads.prune}
         # What a training between the layers of a deep network goes by.
         training = self.experiment(experiment).pretrain.model_dump(include={"augmentation", "precision"})
         return {**chosen, **self._reading(experiment, network), **training}

@@ -13,7 +13,7 @@ from pathlib import Path
 from goodsubnet.artifacts import FORMAT
 
 PACKAGE = Path(__file__).parent
-INFRASTRUCTURE = {"artifacts", "audit", "cli", "devices", "errors", "fingerprint", "jobs", "settings"}
+INFRASTRUCTURE = {"artifacts", "audit", "cli", "devices", "distributed", "errors", "fingerprint", "jobs", "settings"}
 
 
 def fingerprint(script: str | Path, modules: Iterable[str] = ()) -> str:

@@ -17,11 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from goodsubnet import artifacts, devices
+from goodsubnet.distributed.workers import ALONE, Alone, Graph, Workers
 from goodsubnet.errors import UserError
 
 TERMINATED = 128 + signal.SIGTERM
@@ -40,12 +41,16 @@ class Machine:
     """What a job may use, and no result depends on.
 
     device: "auto", "cpu" or "cuda". data_dir: where the images lie that are read from files. readers: processes that
-    read them ahead.
+    read them ahead. workers: processes that select together (Algorithm 2), nodes: machines that they are spread over,
+    graph: how they talk.
     """
 
-    device: str
-    data_dir: str
-    readers: int
+    device: str = "auto"
+    data_dir: str = "data"
+    readers: int = 0
+    workers: int = 1
+    nodes: int = 1
+    graph: Graph = "all"
 
     @staticmethod
     def add_arguments(arguments: argparse.ArgumentParser) -> None:
@@ -53,9 +58,15 @@ class Machine:
         arguments.add_argument("--data-dir", default="data", help="where data sets lie")
         arguments.add_argument("--readers", type=int, default=0, help="processes that read images ahead")
 
+    @staticmethod
+    def add_worker_arguments(arguments: argparse.ArgumentParser) -> None:
+        arguments.add_argument("--workers", type=int, default=1, help="processes that select together")
+        arguments.add_argument("--nodes", type=int, default=1, help="machines that they are spread over")
+        arguments.add_argument("--graph", default="all", choices=get_args(Graph), help="how they talk to each other")
+
     @classmethod
     def from_arguments(cls, args: argparse.Namespace) -> "Machine":
-        return cls(args.device, args.data_dir, args.readers)
+        return cls(**{field.name: getattr(args, field.name) for field in fields(cls) if hasattr(args, field.name)})
 
 
 def run(main: Callable[[], None]) -> None:
@@ -96,7 +107,50 @@ def deferred_signals():
         raise SystemExit(128 + Signals.received)
 
 
-class Job:
+class Task:
+    """What a stage computes from: settings and inputs; and what is to be said of how it was done.
+
+    settings: the stage's settings, with the fingerprint of its code. inputs: name -> path, verified. workers: who do
+    this together, each with a task of its own. facts: for the sidecar.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> None:
+        self.settings = dict(settings)
+        self.inputs = dict(inputs)
+        self.workers: Workers | Alone = ALONE
+        self.facts: dict[str, Any] = {"device": "cpu", "threads": 1}
+        self._leased: devices.Device | None = None
+
+    def acquire(self, machine: Machine) -> devices.Device:
+        """The device, leased before torch is imported and recorded."""
+        if self._leased is None:
+            self._visible = os.environ.get(devices.VARIABLE)
+            self._leased = devices.acquire(machine.device)
+            self.facts |= {"device": self._leased.name, "threads": self.settings["threads"]}
+        return self._leased
+
+    @contextlib.contextmanager
+    def environment_before_lease(self):
+        """Within this block processes start that lease devices of their own."""
+        leased = os.environ.pop(devices.VARIABLE, None)
+        if self._visible is not None:
+            os.environ[devices.VARIABLE] = self._visible
+        try:
+            yield
+        finally:
+            os.environ.pop(devices.VARIABLE, None)
+            if leased is not None:
+                os.environ[devices.VARIABLE] = leased
+
+    def tensors(self, name: str) -> dict:
+        """Tensors of the input `name`, mapped into memory (it was verified on entry)."""
+        return artifacts.map_tensors(self.inputs[name])
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.inputs[name].read_bytes())
+
+
+class Job(Task):
     """The making of one artifact, or of several with one stem.
 
     stage: name of the rule. settings: the stage's settings, with the fingerprint of its code.
@@ -111,14 +165,12 @@ class Job:
         inputs: Mapping[str, Path | None],
         **wildcards: Any,
     ) -> None:
+        super().__init__(settings, {name: Path(path) for name, path in inputs.items() if path is not None})
         self.stage = stage
         self.output = Path(output)
         self.stem = artifacts.stem(output)
-        self.settings = dict(settings)
         self.wildcards = wildcards
-        self.inputs = {name: Path(path) for name, path in inputs.items() if path is not None}
         self._outputs: dict[str, dict[str, Any]] = {}
-        self.facts: dict[str, Any] = {"device": "cpu", "threads": 1}
 
     def __enter__(self) -> "Job":
         self._began = time.perf_counter()
@@ -144,37 +196,10 @@ class Job:
         finally:
             self._unlock()
 
-    def acquire(self, machine: Machine) -> devices.Device:
-        """Lease the device, before torch is imported, and record it."""
-        self._visible = os.environ.get(devices.VARIABLE)
-        leased = devices.acquire(machine.device)
-        self.facts |= {"device": leased.name, "threads": self.settings["threads"]}
-        return leased
-
-    @contextlib.contextmanager
-    def environment_before_lease(self):
-        """Within this block processes start that lease devices of their own."""
-        leased = os.environ.pop(devices.VARIABLE, None)
-        if self._visible is not None:
-            os.environ[devices.VARIABLE] = self._visible
-        try:
-            yield
-        finally:
-            os.environ.pop(devices.VARIABLE, None)
-            if leased is not None:
-                os.environ[devices.VARIABLE] = leased
-
     def starting_point(self) -> dict | None:
         """What training goes on from: what was saved last, else the input `previous`; None where there is neither."""
         kept = self.load_progress()
         return self.tensors("previous") if kept is None and "previous" in self.inputs else kept
-
-    def tensors(self, name: str) -> dict:
-        """Tensors of the input `name`, mapped into memory (it was verified on entry)."""
-        return artifacts.map_tensors(self.inputs[name])
-
-    def json(self, name: str) -> Any:
-        return json.loads(self.inputs[name].read_bytes())
 
     def save_tensors(self, tensors: Mapping[str, Any]) -> None:
         self.save(".safetensors", artifacts.encode_tensors(tensors))

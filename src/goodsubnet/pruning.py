@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from goodsubnet import surgery
 from goodsubnet.data.randomness import random_generator
+from goodsubnet.distributed.workers import ALONE, Alone, Workers
 from goodsubnet.errors import UserError
 from goodsubnet.methods import load_method
 from goodsubnet.networks.complexity import complexity
@@ -71,7 +72,8 @@ class LayerContext:
     """What a method may look at when it chooses a layer's channels.
 
     network: in eval mode, the layers before this one pruned already. index: of the layer, from 0. tolerance: of a
-    greedy method, width: of the others, the number of channels to keep.
+    greedy method, width: of the others, the number of channels to keep. workers: who select together; the probe is
+    shared among them.
     """
 
     def __init__(
@@ -84,7 +86,9 @@ class LayerContext:
         probe_size: int,
         tolerance: float | None,
         width: int | None,
+        workers: Workers | Alone = ALONE,
     ) -> None:
+        self.workers = workers
         self.network, self.layer, self.index, self.seed = network, layer, index, seed
         self.tolerance, self.width = tolerance, width
         self._images = images
@@ -107,14 +111,14 @@ class LayerContext:
 
     @torch.no_grad()
     def masked_accuracy(self, gains: np.ndarray) -> float:
-        """Share of the probe that is classified right with the channels times `gains`, (C,)."""
+        """Share of the probe that is classified right with the channels times `gains`, (C,); asked by all workers."""
         right = 0
         for inputs, rest, labels in self._probe():
             factors = inputs.new_tensor(gains).view(-1, 1, 1)
             # What follows the cut may work in place, and a kept part of the probe must stay what it is.
             logits = self.split.after(self.split.consumer(inputs * factors), tuple(value.clone() for value in rest))
             right += int((logits.argmax(1) == labels).sum())
-        return right / len(self._probe_indices)
+        return self.workers.total(right) / len(self._probe_indices)
 
     def keep(self, channels: np.ndarray) -> LayerSelection:
         """The selection of these channels, as they are: all gains are 1."""
@@ -127,15 +131,16 @@ class LayerContext:
         return generator.choice(len(self._images), min(size, len(self._images)), replace=False)
 
     def _probe(self):
-        """The probe in batches, at the cut: (inputs, rest, labels); kept if that is small enough."""
+        """This worker's probe in batches, at the cut: (inputs, rest, labels); kept if that is small enough."""
         if self._cut_probe:
             yield from self._cut_probe
             return
         parts = []
-        for first in range(0, len(self._probe_indices), PROBE_BATCH):
-            images, labels = self._images.take(self._probe_indices[first : first + PROBE_BATCH])
+        indices = self.workers.share(self._probe_indices)
+        for first in range(0, len(indices), PROBE_BATCH):
+            images, labels = self._images.take(indices[first : first + PROBE_BATCH])
             part = (*self.split.before(images), labels)
-            numbers = (part[0].numel() + sum(value.numel() for value in part[1])) * len(self._probe_indices)
+            numbers = (part[0].numel() + sum(value.numel() for value in part[1])) * len(indices)
             if numbers <= PROBE_NUMBERS * len(images):
                 parts.append(part)
             yield part
@@ -152,6 +157,7 @@ def prune_network(
     widths: Mapping[str, int] | None = None,
     finetune: Callable[[nn.Module, int], None] | None = None,
     refuse_extremes: bool = True,
+    workers: Workers | Alone = ALONE,
 ) -> list[LayerRecord]:
     """Prune every prunable layer of a network, in place, and leave the network in evaluation mode.
 
@@ -159,7 +165,8 @@ def prune_network(
     names the random streams. tolerance: instead of that in `settings`. widths: layer -> channels to keep, for methods
     that take them from another one. finetune: called with the network and the layer's index after each layer that was
     pruned, where `settings` ask for it. refuse_extremes: False takes the result as it is where a tolerance, found on
-    another checkpoint, keeps everything or nothing of this one.
+    another checkpoint, keeps everything or nothing of this one. workers: who prune together; each does this with all
+    the same arguments, and gets the same network.
     Raises KeepsEverything, KeepsNothing (both are UserErrors) where the tolerance is of no use, UserError where a loss
     is not a number.
     Source: Ye et al. (ICML 2020), applied by the paper's Algorithm 1.
@@ -171,7 +178,7 @@ def prune_network(
         network.eval()
         width = None if widths is None else widths[layer.name]
         probe_size = settings.get("probe_size", PROBE_SIZE)
-        context = LayerContext(network, layer, index, images, seed, probe_size, tolerance, width)
+        context = LayerContext(network, layer, index, images, seed, probe_size, tolerance, width, workers)
         selection = select(context, settings)
         records.append(_record(context, selection))
         kept = records[-1].kept
@@ -181,6 +188,10 @@ def prune_network(
         surgery.shrink(network, layer, kept, images.take(np.arange(1))[0])
         if finetune is not None and settings["finetune_iterations"]:
             finetune(network, index)
+            if workers.size > 1:
+                # On another kind of machine the last bits may differ.
+                for value in network.state_dict().values():
+                    value.copy_(torch.from_numpy(workers.broadcast(value.cpu().numpy(), 0)))
     network.eval()
     if widths is None and refuse_extremes:
         _check_tolerance(network, records, images, tolerance)

@@ -1,5 +1,7 @@
 """The two-layer network, its training and its subnetworks, against formulas written out in float64."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,20 @@ def example(width=7, inputs=5, examples=11, seed=0):
     return weights, rows, (generator.random(examples) < 0.5).astype(np.int64)
 
 
+@pytest.mark.parametrize("as_torch", [False, True])
+@pytest.mark.parametrize("width", [5, 33, 700])
+def test_outputs_of_a_share_are_those_of_the_whole_to_the_last_bit(width, as_torch):
+    rng = np.random.default_rng(width)
+    weights = initial_weights(width, 50, "scaled", rng)
+    rows = rng.random((90, 50), np.float32)
+    if as_torch:
+        weights, rows = {name: torch.from_numpy(w) for name, w in weights.items()}, torch.from_numpy(rows)
+    whole = np.asarray(neuron_outputs(weights, rows, "relu"))
+    for cuts in ([0, 1, width], [0, width // 3, width // 2, width], [0, *sorted(rng.integers(0, width, 4)), width]):
+        parts = [neuron_outputs(weights, rows, "relu", *map(int, pair)) for pair in itertools.pairwise(cuts)]
+        np.testing.assert_array_equal(np.concatenate([np.asarray(part) for part in parts], axis=1), whole)
+
+
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("as_torch", [False, True])
 def test_outputs_are_the_papers_formulas(activation, as_torch):
@@ -41,7 +57,7 @@ def test_outputs_are_the_papers_formulas(activation, as_torch):
     phi = weights["b"].astype(float) * ACTIVATIONS[activation](rows.astype(float) @ weights["a"].T.astype(float))
     given_weights = {name: torch.from_numpy(w) for name, w in weights.items()} if as_torch else weights
     given_rows = torch.from_numpy(rows) if as_torch else rows
-    outputs = neuron_outputs(given_weights, given_rows, activation, block=3)
+    outputs = neuron_outputs(given_weights, given_rows, activation)
     assert outputs.shape == (11, 7)
     assert outputs.T.is_contiguous() if as_torch else outputs.T.flags.c_contiguous
     np.testing.assert_allclose(np.asarray(outputs), phi, rtol=1e-5, atol=1e-6)

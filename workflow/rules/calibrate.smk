@@ -10,12 +10,12 @@ rule calibrate:
         f"{CHAIN.logs}/{{experiment}}/calibrate/{{method}}/{{network}}/examples-{{examples}}-seed-{{seed}}.log",
     conda:
         "../../envs/environment.yaml"
-    threads: CONFIGURATION.threads.prune
+    threads: lambda wildcards: CONFIGURATION.threads.prune * workers_of(wildcards)
     resources:
-        gpu=GPU,
+        **SELECTING,
     params:
         settings=stage_settings("calibrate", "experiment", "network", "method"),
     shell:
-        script("calibrate.py") + MACHINE + " --data {input.data:q} --subset {input.subset:q}"
+        script("calibrate.py") + MACHINE + WORKERS + " --data {input.data:q} --subset {input.subset:q}"
         " --checkpoint {input.checkpoint:q} --seed {wildcards.seed}"
         " --settings {params.settings:q} --output {output.tolerance:q} > {log:q} 2>&1"

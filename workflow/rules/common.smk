@@ -22,7 +22,7 @@ from scheduler import one_timer_at_a_time
 from stage_settings import as_json
 from goodsubnet import devices
 from goodsubnet.errors import UserError
-from goodsubnet.settings import load_configuration
+from goodsubnet.settings import Distributed, load_configuration
 
 if not workflow.overwrite_configfiles:
 
@@ -65,6 +65,7 @@ def script(name):
 # What no result depends on is part of the command, not of the parameters that Snakemake compares.
 DATA_DIR = escaped(f" --data-dir {shlex.quote(CONFIGURATION.data_dir)}")
 MACHINE = f"{DATA_DIR} --device {CONFIGURATION.device} --readers {CONFIGURATION.readers}"
+WORKERS = " --workers {resources.workers} --nodes {resources.nodes} --graph {resources.graph}"
 SAVE_EVERY = (
     f" --save-seconds {CONFIGURATION.save_every.seconds}"
     f" --save-iterations {CONFIGURATION.save_every.iterations or 0}"
@@ -97,6 +98,38 @@ def evaluation_threads(wildcards):
 def processes_of(wildcards):
     """How many processes train a network together."""
     return getattr(CHAIN.experiment(wildcards.experiment).pretrain, "processes", 1)
+
+
+def workers_of(wildcards):
+    """How many processes select together."""
+    return worker_settings(wildcards).workers
+
+
+def worker_settings(wildcards):
+    """The keys of Algorithm 2 of the method that the wildcards name; of one without them their defaults."""
+    method = CONFIGURATION.methods[wildcards.method]
+    return method if isinstance(method, Distributed) else Distributed()
+
+
+def over_nodes(value):
+    """A resource that Slurm is told only where the workers are spread over several nodes; None is left out."""
+    return lambda wildcards, threads: (
+        value(worker_settings(wildcards).nodes, threads) if (worker_settings(wildcards).nodes > 1) else None
+    )
+
+
+# No result depends on the workers; so they are resources, not parameters that Snakemake compares.
+SELECTING = {
+    "gpu": lambda wildcards: GPU * workers_of(wildcards),
+    "workers": workers_of,
+    "graph": lambda wildcards: worker_settings(wildcards).graph,
+    "nodes": lambda wildcards: worker_settings(wildcards).nodes,
+    # One torchrun on each node, started by the job itself and not by Slurm's plugin (which calls that `mpi`).
+    "mpi": over_nodes(lambda nodes, threads: "srun"),
+    "tasks": over_nodes(lambda nodes, threads: nodes),
+    "tasks_per_gpu": over_nodes(lambda nodes, threads: 0),
+    "cpus_per_task": over_nodes(lambda nodes, threads: threads // nodes),
+}
 
 
 def kept(path):

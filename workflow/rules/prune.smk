@@ -12,13 +12,13 @@ rule prune:
         f"{CHAIN.logs}/{{experiment}}/prune/{{method}}/{CHAIN.cell}.log",
     conda:
         "../../envs/environment.yaml"
-    threads: CONFIGURATION.threads.prune
+    threads: lambda wildcards: CONFIGURATION.threads.prune * workers_of(wildcards)
     resources:
-        gpu=GPU,
+        **SELECTING,
     params:
         settings=stage_settings("prune", "experiment", "network", "method"),
     shell:
-        script("prune.py") + MACHINE + " --data {input.data:q} --subset {input.subset:q}"
+        script("prune.py") + MACHINE + WORKERS + " --data {input.data:q} --subset {input.subset:q}"
         " --checkpoint {input.checkpoint:q} --tolerance={input.tolerance:q} --widths={input.widths:q}"
         " --seed {wildcards.seed}"
         " --settings {params.settings:q} --output {output.subnetwork:q} > {log:q} 2>&1"

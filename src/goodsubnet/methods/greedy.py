@@ -1,14 +1,15 @@
-"""Greedy forward selection (Algorithm 1), with replacement."""
+"""Greedy forward selection (Algorithm 1, with several workers Algorithm 2), with replacement."""
 
 from pydantic import Field
 
+from goodsubnet.distributed.workers import ALONE
 from goodsubnet.errors import UserError
 from goodsubnet.jobs import Progress
 from goodsubnet.selection.candidates import Candidates
-from goodsubnet.settings import Count, NeuronMethodSettings
+from goodsubnet.settings import Count, Distributed, NeuronMethodSettings
 
 
-class Settings(NeuronMethodSettings):
+class Settings(Distributed, NeuronMethodSettings):
     """Algorithm 1: at each step the neuron that lowers the loss of the average most; one may come again."""
 
     max_steps: Count = Field(
@@ -21,6 +22,7 @@ class Settings(NeuronMethodSettings):
 def select(candidates: Candidates, settings: dict, seed: int):
     from goodsubnet.selection import greedy_forward_selection
 
+    together = {} if candidates.workers is ALONE else {"workers": candidates.workers, "neurons": candidates.share}
     try:
         return greedy_forward_selection(
             candidates.outputs(),
@@ -31,6 +33,7 @@ def select(candidates: Candidates, settings: dict, seed: int):
             max_steps=settings["max_steps"],
             threads=candidates.threads,
             after_step=Progress("step", 0, settings["steps"] or settings["max_steps"]),
+            **together,
         )
     except ValueError as error:
         raise UserError(f"the selection failed: {error}; look at the training of this checkpoint") from None

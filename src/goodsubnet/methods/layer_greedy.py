@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from goodsubnet.settings import Count, LayerMethodSettings
+from goodsubnet.settings import Count, Distributed, LayerMethodSettings
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Settings(LayerMethodSettings):
+class Settings(Distributed, LayerMethodSettings):
     """Algorithm 1 on the channels of each layer in turn, from input to output, as Ye et al. (ICML 2020) apply it."""
 
     tolerance: Annotated[float, Field(ge=0, lt=1)] | None = Field(
@@ -46,6 +46,12 @@ class Settings(LayerMethodSettings):
             raise ValueError("give either tolerance or flops_ratio: one of them says how far to prune")
         return self
 
+    @model_validator(mode="after")
+    def _something_for_each_worker(self) -> "Settings":
+        if self.candidates is not None and self.candidates < self.workers:
+            raise ValueError(f"workers: there are {self.workers}, but a step has only {self.candidates} candidates")
+        return self
+
 
 def select(context, settings: dict):
     from goodsubnet.selection.layers import greedy_layer_selection
@@ -64,4 +70,5 @@ def select(context, settings: dict):
         max_steps=settings["max_steps"],
         search=settings["search"],
         generator_key=(context.seed, context.index),
+        workers=context.workers,
     )

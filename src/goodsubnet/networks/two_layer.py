@@ -62,19 +62,32 @@ def subnetwork_forward(weights: Mapping[str, Any], share: Any, inputs: Any, acti
     return ACTIVATIONS[activation](inputs @ weights["a"].T) @ (weights["b"] * share)
 
 
-def neuron_outputs(weights: Mapping[str, Any], inputs: Any, activation: str, block: int = 512) -> Any:
-    """Outputs of the single neurons (eq. 1), column i is phi_i.
+def neuron_outputs(
+    weights: Mapping[str, Any], inputs: Any, activation: str, first: int = 0, stop: int | None = None
+) -> Any:
+    """Outputs of the single neurons (eq. 1) from `first` to before `stop`, column i is phi of neuron first + i.
 
     Returns (examples, neurons) float32, laid out neuron by neuron as the selection reads it: the transpose of a
-    contiguous (neurons, examples) array, made in blocks of neurons so that nothing else of this size is held.
+    contiguous (neurons, examples) array, made in blocks of neurons so that nothing else of this size is held. A
+    neuron's outputs do not hang on which others are asked for, not in their last bit: the blocks are those of the
+    whole network, because how a product of matrices is summed may depend on its shape.
     """
-    neurons, examples = len(weights["b"]), len(inputs)
+    width, examples = len(weights["b"]), len(inputs)
+    stop = width if stop is None else stop
+    block = block_of(width)
     if isinstance(inputs, np.ndarray):
-        outputs = np.empty((neurons, examples), np.float32)
+        outputs = np.empty((stop - first, examples), np.float32)
     else:
-        outputs = inputs.new_empty((neurons, examples))
+        outputs = inputs.new_empty((stop - first, examples))
     columns = inputs.T
-    for start in range(0, neurons, block):
+    for start in range(first - first % block, stop, block):
         rows = slice(start, start + block)
-        outputs[rows] = ACTIVATIONS[activation](weights["a"][rows] @ columns) * weights["b"][rows, None]
+        values = ACTIVATIONS[activation](weights["a"][rows] @ columns) * weights["b"][rows, None]
+        begin, end = max(start, first), min(start + block, stop)
+        outputs[begin - first : end - first] = values[begin - start : end - start]
     return outputs.T
+
+
+def block_of(width: int) -> int:
+    """How many neurons of a network are computed together: large enough to be fast, small beside a worker's share."""
+    return min(512, max(32, width // 16))

@@ -1,4 +1,4 @@
-"""Algorithm 1: greedy forward selection of neurons, exact and fast."""
+"""Algorithms 1 and 2: greedy forward selection of neurons, exact and fast, by one worker or several."""
 
 import sys
 from dataclasses import dataclass
@@ -41,6 +41,8 @@ def greedy_forward_selection(
     max_steps=10_000,
     threads=None,
     after_step=None,
+    workers=None,
+    neurons=None,
 ) -> Selection:
     """Choose neurons one at a time, each the one that lowers the loss of the average most.
 
@@ -52,22 +54,27 @@ def greedy_forward_selection(
     also after `max_steps`, with fewer: a neuron may be chosen again, and at initialisation few differ.
     threads: of the processor, default all that numba may use. They change no result.
     after_step: called with the number of steps done.
+    workers, neurons: `goodsubnet.distributed.workers.Workers` who select together, each with some of the columns in
+    `outputs`, and int64, rising, which of all the neurons they are; every neuron is held by one worker, and all the
+    rest is the same for all. Each worker gets the whole selection, the one that a single worker would find.
     Returns the neurons in the order chosen, repeats included, and the mean loss after each step; torch tensors (on
     the processor) if `outputs` was one. Each choice is the true minimum over all neurons, near-ties decided in
     float64, ties to the lowest index. The first call on a machine compiles for about 10 s.
     Raises ValueError for NaN or infinite values, shapes that disagree, or other types of numbers.
-    Source: Algorithm 1, eqs. (9)-(11).
+    Source: Algorithm 1, eqs. (9)-(11); Algorithm 2 with several workers.
     """
     torch = sys.modules["torch"] if _is_torch(outputs) else None
     values, targets = _checked(outputs, targets, loss)
-    neurons = values.shape[1]
+    total = values.shape[1] if workers is None else workers.total(values.shape[1])
     if (steps is None) == (distinct is None):
         raise ValueError("give exactly one of steps and distinct")
     wanted = steps if distinct is None else distinct
     if wanted != int(wanted) or wanted < 1:
         raise ValueError(f"{'steps' if distinct is None else 'distinct'} must be a whole number from 1, not {wanted}")
-    if distinct is not None and distinct > neurons:
-        raise ValueError(f"distinct={distinct}, but there are only {neurons} neurons")
+    if distinct is not None and distinct > total:
+        raise ValueError(f"distinct={distinct}, but there are only {total} neurons")
+    if workers is not None and np.shape(neurons) != values.shape[1:]:
+        raise ValueError(f"neurons must be ({values.shape[1]},), one a column, not {np.shape(neurons)}")
 
     from goodsubnet.selection.kernels import limit_threads
 
@@ -75,6 +82,11 @@ def greedy_forward_selection(
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported, or bounds nothing
             search = search_for(values, targets, loss)
+            if workers is not None:
+                from goodsubnet.selection.distributed import DistributedSearch
+
+                dtype = np.dtype(str(values.dtype).removeprefix("torch."))
+                search = DistributedSearch(search, np.asarray(neurons), loss, dtype, workers)
             chosen, losses = _select(search, steps, distinct, max_steps, loss, after_step)
     finally:
         limit_threads(before)

@@ -71,9 +71,9 @@ class DeviceColumns:
         """(examples,) float64 on the processor: phi of one neuron."""
         return self.values[int(neuron)].double().cpu().numpy()
 
-    def products(self, neurons: np.ndarray, others: list[int]) -> np.ndarray:
-        """(len(others), len(neurons)) float64: inner products, summed in float64."""
-        right = self.values[others].double().T
+    def products(self, neurons: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """(len(others), len(neurons)) float64: inner products, summed in float64. others: (any number, examples)."""
+        right = self._tensor(others).T
         rows = self._tensor(neurons, torch.int64)
         parts = [self.values[chunk].double() @ right for chunk in self._chunks(rows)]
         return torch.cat(parts).T.cpu().numpy()

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from goodsubnet.distributed.workers import ALONE, Alone, Workers
 from goodsubnet.networks.two_layer import neuron_outputs
 
 
@@ -13,7 +14,7 @@ class Candidates:
     """What a method may look at: a trained two-layer network, and the sub-dataset it was trained on.
 
     weights: {"a": (N, d), "b": (N,)}, numpy. inputs: (examples, d) and targets: (examples,): numpy arrays, or torch
-    tensors on an accelerator. loss: "logistic" or "squared". threads: cores to use.
+    tensors on an accelerator. loss: "logistic" or "squared". threads: cores to use. workers: who select together.
     """
 
     weights: dict[str, np.ndarray]
@@ -22,14 +23,25 @@ class Candidates:
     activation: str
     loss: str
     threads: int
+    workers: Workers | Alone = ALONE
 
     @property
     def width(self) -> int:
         return len(self.weights["b"])
 
-    def outputs(self, neurons: Any = slice(None)) -> Any:
-        """(examples, neurons): the outputs of all the neurons, or of those given; the same kind as `inputs`."""
-        chosen: dict[str, Any] = {name: array[neurons] for name, array in self.weights.items()}
+    @property
+    def share(self) -> range:
+        """The neurons of this worker: as many as any other's, or one more."""
+        rank, size = self.workers.rank, self.workers.size
+        return range(self.width * rank // size, self.width * (rank + 1) // size)
+
+    def outputs(self, neurons: Any = None) -> Any:
+        """(examples, neurons): the outputs of this worker's share, or of the neurons given; the kind of `inputs`."""
+        chosen: dict[str, Any] = dict(self.weights)
+        if neurons is not None:
+            chosen = {name: array[neurons] for name, array in chosen.items()}
         if not isinstance(self.inputs, np.ndarray):
             chosen = {name: self.inputs.new_tensor(array) for name, array in chosen.items()}
-        return neuron_outputs(chosen, self.inputs, self.activation)
+        if neurons is not None:
+            return neuron_outputs(chosen, self.inputs, self.activation)
+        return neuron_outputs(chosen, self.inputs, self.activation, self.share.start, self.share.stop)

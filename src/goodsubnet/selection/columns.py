@@ -42,11 +42,14 @@ class Columns:
         """(examples,) float64: phi of one neuron."""
         return self.values[neuron].astype(np.float64)
 
-    def products(self, neurons: np.ndarray, others: list[int]) -> np.ndarray:
-        """(len(others), len(neurons)) float64: inner products, within (examples + 2) units of the norms' product."""
+    def products(self, neurons: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """(len(others), len(neurons)) float64: inner products, within (examples + 2) units of the norms' product.
+
+        others: (up to 4, examples) float64.
+        """
         out = np.empty((4, len(neurons)))
         right = np.zeros((4, self.examples))
-        right[: len(others)] = self.values[others]
+        right[: len(others)] = others
         kernels.products_with_four(self.values, neurons, right, out)
         return out[: len(others)]
 

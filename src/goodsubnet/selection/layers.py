@@ -1,4 +1,4 @@
-"""Algorithm 1 for the channels of one layer: each step adds the channel that lowers the whole network's loss most."""
+"""Algorithms 1 and 2 for the channels of a layer: each step adds the one that lowers the whole network's loss most."""
 
 import copy
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from goodsubnet.data.randomness import random_generator
+from goodsubnet.distributed.workers import ALONE, Alone, Workers
 from goodsubnet.errors import UserError
 from goodsubnet.networks.layers import SplitNetwork
 
@@ -78,6 +79,7 @@ def greedy_layer_selection(
     max_steps: int | None = None,
     search: Search = "ranked",
     generator_key: tuple = (),
+    workers: Workers | Alone = ALONE,
 ) -> LayerSelection:
     """Choose channels of a layer one at a time, each the one with which the network's loss is lowest.
 
@@ -86,12 +88,15 @@ def greedy_layer_selection(
     stops. candidates: channels drawn at random for a step; None: all. replacement: whether a channel may be chosen
     again. max_steps: None: as many as there are channels. search: `exact` computes the loss of every candidate,
     `ranked` of those alone that a prediction cannot rule out. generator_key: names the random stream of candidates.
+    workers: who share the candidates of a step; all else is the same for all, and so is what they get.
     Losses within `SLACK` of the lowest are computed again in float64, and the lowest channel wins a tie; so both
     searches choose the same channels wherever the prediction holds.
-    Raises UserError where no candidate's loss is a number.
-    Source: Algorithm 1, and Ye et al. (ICML 2020) for deep networks.
+    Raises UserError where no candidate's loss is a number, and for more workers than channels.
+    Source: Algorithms 1 and 2, and Ye et al. (ICML 2020) for deep networks.
     """
     channels = split.consumer.in_channels
+    if workers.size > channels:
+        raise UserError(f"workers: there are {workers.size}, and a layer has only {channels} channels; set fewer")
     steps = channels if max_steps is None else max_steps
     if not replacement:
         steps = min(steps, channels)
@@ -104,7 +109,7 @@ def greedy_layer_selection(
         step = len(chosen) + 1
         drawn = draw_candidates(counts, candidates, replacement, generator_key, step)
         losses_after.start(*batches(step), counts)
-        found = choose(losses_after, drawn, search, step, positions)
+        found = choose(losses_after, drawn, search, step, positions, workers)
         chosen.append(found.channel)
         positions.append(found.position)
         losses.append(found.loss)
@@ -132,65 +137,113 @@ class Choice:
 
 
 def choose(
-    losses: "CandidateLosses", candidates: np.ndarray, search: Search, step: int, positions: list[int]
+    losses: "CandidateLosses",
+    candidates: np.ndarray,
+    search: Search,
+    step: int,
+    positions: list[int],
+    workers: Workers | Alone = ALONE,
 ) -> Choice:
     """The candidate of the lowest loss, of a step that `losses` has been started for.
 
-    positions: those of the steps before, which say how far the predictions can be trusted.
+    positions: those of the steps before, which say how far the predictions can be trusted. workers: who share the
+    candidates; they agree on a few numbers a round, however many candidates there are.
+    Raises UserError where no loss is a number.
     """
+    evaluated = Evaluated(losses, workers)
     if search == "exact":
-        evaluated, (values, accuracies) = candidates, losses.of(candidates)
+        ordered = candidates
+        evaluated.add(candidates)
     else:
+        # Predicted once: on another kind of machine the order might be another.
+        predictions = np.empty(len(candidates))
+        if workers.rank == 0:
+            predictions = losses.predicted(candidates)
+        predictions = workers.broadcast(predictions, 0)
+        order = np.argsort(predictions, kind="stable")
+        predicted, ordered = predictions[order], candidates[order]
         least = max(LEAST_EVALUATIONS, 2 * (1 + max(positions[-STEPS_REMEMBERED:], default=0)))
         if step < FIRST_RANKED_STEP:
             least = len(candidates)
-        evaluated, values, accuracies = _evaluate_ranked(losses, candidates, least)
-    channel, loss, accuracy = decide(losses, evaluated, values, accuracies)
-    return Choice(channel, loss, accuracy, len(evaluated), int(np.flatnonzero(evaluated == channel)[0]))
-
-
-def decide(
-    losses: "CandidateLosses", candidates: np.ndarray, values: np.ndarray, accuracies: np.ndarray
-) -> tuple[int, float, float]:
-    """The lowest (loss, channel), its loss and accuracy: those near the best are computed again in float64.
-
-    candidates: channels. values, accuracies: float64, of the same length, as `CandidateLosses.of` gives them.
-    Raises UserError where no loss is a number.
-    """
-    values = np.where(np.isnan(values), np.inf, values)
-    best = values.min()
-    if not np.isfinite(best):
-        raise UserError(
-            "the loss of this network is not a number whichever channel is kept; its training diverged: lower the "
-            "learning rate"
-        )
-    near = np.flatnonzero(values <= best * (1 + SLACK))
-    if len(near) == 1:
-        return int(candidates[near[0]]), float(values[near[0]]), float(accuracies[near[0]])
-    exact, exact_accuracies = losses.in_double(candidates[near])
-    first = np.lexsort((candidates[near], exact))[0]
-    return int(candidates[near[first]]), float(exact[first]), float(exact_accuracies[first])
+        _evaluate_ranked(evaluated, predicted, ordered, least, losses.chunk)
+    channel, loss, accuracy = evaluated.decide()
+    return Choice(channel, loss, accuracy, evaluated.count, int(np.flatnonzero(ordered == channel)[0]))
 
 
 def _evaluate_ranked(
-    losses: "CandidateLosses", candidates: np.ndarray, least: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The candidates that a prediction does not rule out, at least so many, their losses and accuracies.
+    evaluated: "Evaluated", predicted: np.ndarray, ordered: np.ndarray, least: int, chunk: int
+) -> None:
+    """Evaluate the candidates that a prediction does not rule out, at least so many.
 
     In the order of the predictions, until the next one, less a margin, is above the lowest loss found. The margin is
     the largest underestimate of this step (a loss below its prediction) times `SAFETY`.
     """
-    predictions = losses.predicted(candidates)
-    order = np.argsort(predictions, kind="stable")
-    predicted, ordered = predictions[order], candidates[order]
-    values, accuracies = losses.of(ordered[:least])
-    while (done := len(values)) < len(ordered):
-        margin = SAFETY * max(0.0, np.max(predicted[:done] - values))
-        if predicted[done] - margin > values.min() * (1 + SLACK):
+    evaluated.add(ordered[:least], predicted[:least])
+    while (done := evaluated.count) < len(ordered):
+        if predicted[done] - SAFETY * evaluated.underestimate > evaluated.lowest * (1 + SLACK):
             break
-        more = losses.of(ordered[done : done + losses.chunk])
-        values, accuracies = np.append(values, more[0]), np.append(accuracies, more[1])
-    return ordered[: len(values)], values, accuracies
+        evaluated.add(ordered[done : done + chunk], predicted[done : done + chunk])
+
+
+class Evaluated:
+    """The candidates of a step whose losses were computed, each by one of the workers; all know the lowest.
+
+    count: how many. lowest: the lowest loss. underestimate: the largest excess of a prediction over its loss, from 0.
+    """
+
+    def __init__(self, losses: "CandidateLosses", workers: Workers | Alone = ALONE) -> None:
+        self._losses, self._workers = losses, workers
+        self._own = np.empty((3, 0))  # channels, losses, accuracies of this worker's
+        self._best = np.array([np.inf, np.inf, np.nan, np.inf])
+        self.count, self.underestimate = 0, 0.0
+
+    @property
+    def lowest(self) -> float:
+        return float(self._best[0])
+
+    def add(self, candidates: np.ndarray, predicted: np.ndarray | None = None) -> None:
+        """Compute the losses of more candidates: each worker those of its share. predicted: their predictions."""
+        own = self._workers.share(candidates)
+        values, accuracies = self._losses.of(own) if len(own) else (np.empty(0), np.empty(0))
+        values = np.where(np.isnan(values), np.inf, values)
+        excess = np.max(self._workers.share(predicted) - values, initial=0) if predicted is not None else 0.0
+        self._own = np.append(self._own, np.stack([own, values, accuracies]), axis=1)
+        agreed = self._workers.agree(np.append(_two_lowest(*self._own), excess), _merged)
+        self._best = agreed[:4]
+        self.underestimate = max(self.underestimate, float(agreed[4]))
+        self.count += len(candidates)
+
+    def decide(self) -> tuple[int, float, float]:
+        """The lowest (loss, channel), its loss and accuracy: those near the best are computed again in float64.
+
+        Raises UserError where no loss is a number.
+        """
+        loss, channel, accuracy, second = self._best
+        if not np.isfinite(loss):
+            raise UserError(
+                "the loss of this network is not a number whichever channel is kept; its training diverged: lower the "
+                "learning rate"
+            )
+        limit = loss * (1 + SLACK)
+        if second <= limit:
+            near = np.sort(self._own[0, self._own[1] <= limit].astype(np.int64))
+            exact = self._losses.in_double(near) if len(near) else (np.empty(0), np.empty(0))
+            loss, channel, accuracy, _ = self._workers.agree(_two_lowest(near, *exact), _merged)
+        return int(channel), float(loss), float(accuracy)
+
+
+def _two_lowest(channels: np.ndarray, losses: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
+    """The lowest loss, its channel (ties to the lowest) and accuracy, and the next loss; infinite where none is."""
+    order = np.lexsort((channels, losses))[:2]
+    best = [[losses[at], channels[at], accuracies[at]] for at in order] + 2 * [[np.inf, np.inf, np.nan]]
+    return np.array([*best[0], best[1][0]])
+
+
+def _merged(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Two results of `_two_lowest` as one of all their candidates; what stands behind them: the larger."""
+    low, high = (first, second) if tuple(first[:2]) <= tuple(second[:2]) else (second, first)
+    next_lowest = min(low[3], high[0])
+    return np.concatenate([low[:3], [next_lowest], np.maximum(first[4:], second[4:])])
 
 
 class CandidateLosses:

@@ -69,7 +69,11 @@ class LogisticSearch:
 
     def add(self, neuron: int) -> None:
         """Take the neuron into the sum and go to the next step."""
-        self.total += self.columns.column(neuron)
+        self.add_column(neuron, self.columns.column(neuron))
+
+    def add_column(self, key: int, column: np.ndarray) -> None:
+        """The same for outputs, (examples,) float64, that may be another search's; key: as `SquaredSearch` needs it."""
+        self.total += column
         self.step += 1
 
     def _rule_out_by_taylor(self) -> tuple[np.ndarray, float]:

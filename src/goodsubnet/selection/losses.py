@@ -31,7 +31,7 @@ def decide(column, neurons, total, targets, step: int, loss: str) -> tuple[int, 
     """The best of a few candidates, by `canonical_score`, ties to the lowest index; and its score.
 
     column: function from a neuron to its (examples,) outputs. neurons: indices of the candidates, any order.
-    Identical columns are scored once. With several machines, each decides over its own neurons and the smallest
+    Identical columns are scored once. Of several workers each decides over its own neurons, and the smallest
     (score, neuron) pair wins: the same neuron as over all of them.
     """
     scores = {}

@@ -52,21 +52,29 @@ class SquaredSearch:
 
     def add(self, neuron: int) -> None:
         """Take the neuron into the sum and go to the next step."""
-        if neuron not in self._cache:
-            self._prepare(neuron)
-        self._with_total += self._cache[neuron]
-        self._norms_chosen += float(np.sqrt(self.columns.moments.second[neuron]))
-        self.total += self.columns.column(neuron)
+        self.add_column(neuron, self.columns.column(neuron))
+
+    def add_column(self, key: int, column: np.ndarray) -> None:
+        """The same for outputs, (examples,) float64, that may be another search's.
+
+        key: the neuron, or for a neuron of another search a negative number that names it.
+        """
+        if key not in self._cache:
+            self._prepare(key, column)
+        self._with_total += self._cache[key]
+        self._norms_chosen += float(np.sqrt(np.square(column).sum()))
+        self.total += column
         self.step += 1
 
-    def _prepare(self, neuron: int) -> None:
-        """Inner products with the neuron, and in the same pass with those that came next after it."""
+    def _prepare(self, key: int, column: np.ndarray) -> None:
+        """Inner products with the column, and in the same pass with the neurons that came next after it."""
         scores, _ = self.scores()
         most = min(4 * TOGETHER, len(scores) - 1)
         likely = self.candidates[np.argpartition(scores, most)[: most + 1]]
         likely = likely[np.argsort(scores[np.searchsorted(self.candidates, likely)], kind="stable")]
-        others = [n for n in likely.tolist() if n != neuron and n not in self._cache]
-        together = [neuron, *others[: TOGETHER - 1]]
+        others = [n for n in likely.tolist() if n != key and n not in self._cache][: TOGETHER - 1]
+        together = [key, *others]
+        columns = np.stack([column, *(self.columns.column(n) for n in others)])
         while self._cache and len(self._cache) + len(together) > self._capacity:
             del self._cache[next(iter(self._cache))]
-        self._cache.update(zip(together, self.columns.products(self.candidates, together), strict=True))
+        self._cache.update(zip(together, self.columns.products(self.candidates, columns), strict=True))

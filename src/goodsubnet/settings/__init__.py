@@ -24,6 +24,7 @@ from goodsubnet.settings.figures import Figures, FigureStyle
 from goodsubnet.settings.methods import (
     BaselineLayerSettings,
     DistinctMethodSettings,
+    Distributed,
     LayerMethodSettings,
     MethodSettings,
     NeuronMethodSettings,
@@ -54,6 +55,7 @@ __all__ = [
     "DeepPretrain",
     "Digits",
     "DistinctMethodSettings",
+    "Distributed",
     "EveryCheckpoint",
     "Experiment",
     "FigureStyle",

@@ -139,6 +139,12 @@ class Configuration(Model):
             for network in experiment.networks if self.kind_of(name) == "two_layer" else []:
                 for method in experiment.methods:
                     least, width = self.methods[method].least_width, self.networks[network].width
+                    workers = getattr(self.methods[method], "workers", 1)
+                    if workers > width:
+                        raise ValueError(
+                            f"experiments.{name}: method {method} has {workers} workers, and network {network} only "
+                            f"{width} neurons; set fewer in methods.{method}.workers"
+                        )
                     if least > width:
                         raise ValueError(
                             f"experiments.{name}: method {method} asks for {least} distinct neurons, and network "

@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,24 @@ class MethodSettings(Model):
     """The kind of networks that it prunes."""
 
     algorithm: Name = Field(description="the module of goodsubnet.methods that chooses what stays")
+
+
+class Distributed(Model):
+    """Of a method that several workers can run together (Algorithm 2). The result is the same, so no key is in it."""
+
+    workers: Count = Field(1, description="processes that select together (Algorithm 2); nothing runs again for them")
+    nodes: Count = Field(
+        1, description="machines that the workers are spread over, evenly, in a Slurm allocation; 1: a single one"
+    )
+    graph: Literal["all", "ring", "tree"] = Field(
+        "all", description="how workers talk: `all` by collectives, or along a `ring` or a binary `tree`"
+    )
+
+    @model_validator(mode="after")
+    def _evenly_spread(self) -> "Distributed":
+        if self.workers % self.nodes:
+            raise ValueError(f"workers: {self.workers} cannot be spread evenly over {self.nodes} nodes")
+        return self
 
 
 class NeuronMethodSettings(MethodSettings):

@@ -1,10 +1,10 @@
 """Find the tolerance with which a trained deep network keeps a given share of its multiply-adds."""
 
 from goodsubnet.errors import UserError
-from goodsubnet.jobs import Job, Machine
+from goodsubnet.jobs import Machine, Task
 
 
-def calibrate(job: Job, machine: Machine, seed: int) -> dict:
+def calibrate(job: Task, machine: Machine, seed: int) -> dict:
     """The tolerance, the shares of multiply-adds and parameters that it gives, and what was tried.
 
     The job's inputs are `data`, `subset` and `checkpoint`. Raises UserError for a share out of reach.

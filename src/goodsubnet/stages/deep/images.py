@@ -6,12 +6,12 @@ import numpy as np
 
 from goodsubnet.data.batches import ResidentImages, StreamedImages
 from goodsubnet.data.files import unpack
-from goodsubnet.jobs import Job, Machine
+from goodsubnet.jobs import Machine, Task
 
 Images = ResidentImages | StreamedImages
 
 
-def images_of(job: Job, machine: Machine, device: str, part: str, augmentation: dict | None = None) -> Images:
+def images_of(job: Task, machine: Machine, device: str, part: str, augmentation: dict | None = None) -> Images:
     """part: "train" or "validation", of the sub-dataset, or "test", all of the test set.
 
     augmentation: of training batches. device: as torch calls it.
@@ -31,7 +31,7 @@ def images_of(job: Job, machine: Machine, device: str, part: str, augmentation: 
     return StreamedImages(root, files, labels, channels, size, device, augmentation, machine.readers)
 
 
-def measured_parts(job: Job) -> list[str]:
+def measured_parts(job: Task) -> list[str]:
     """The parts that accuracies are measured on."""
     held_out = len(job.tensors("subset")["validation"]) > 0
     return ["train", *(["validation"] if held_out else []), "test"]

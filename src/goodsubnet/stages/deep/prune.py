@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from goodsubnet.jobs import Job, Machine
+from goodsubnet.jobs import Machine, Task
 
 
-def prune(job: Job, machine: Machine, seed: int) -> dict[str, np.ndarray]:
+def prune(job: Task, machine: Machine, seed: int) -> dict[str, np.ndarray]:
     """The tensors of the pruned network, with what was chosen in each layer in its description.
 
     The job's inputs are `data`, `subset`, `checkpoint` and, where the method asks for them, `tolerance`, as the stage
@@ -36,7 +36,7 @@ def prune(job: Job, machine: Machine, seed: int) -> dict[str, np.ndarray]:
 class Pruner:
     """A checkpoint and the examples it is pruned on; `pruned` makes one subnetwork of it, and leaves it as it is."""
 
-    def __init__(self, job: Job, machine: Machine, seed: int) -> None:
+    def __init__(self, job: Task, machine: Machine, seed: int) -> None:
         leased = job.acquire(machine)
         from goodsubnet.networks import files
         from goodsubnet.stages.deep.images import images_of
@@ -44,6 +44,7 @@ class Pruner:
 
         prepare_torch(leased, job.settings["threads"], job.settings["deterministic"])
         self.settings, self.seed, self.device = job.settings, seed, leased.torch_device
+        self.workers = job.workers
         self.images = images_of(job, machine, self.device, "train", job.settings["augmentation"])
         self.network, self.description = files.decode(job.tensors("checkpoint"))
         self.network.to(self.device)
@@ -64,6 +65,7 @@ class Pruner:
             widths=widths,
             finetune=self._finetune,
             refuse_extremes=refuse_extremes,
+            workers=self.workers,
         )
         return network, [
             {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in asdict(record).items()}

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import distributed, multiprocessing
 
-from goodsubnet import artifacts, devices
+from goodsubnet import devices
 from goodsubnet.data.order import BatchOrder
 from goodsubnet.errors import UserError
-from goodsubnet.jobs import Job, Machine
+from goodsubnet.jobs import Job, Machine, Task
 
 # A process that waits longer for another one takes it for dead.
 TIMEOUT = datetime.timedelta(seconds=60)
@@ -108,16 +108,6 @@ def _join_group(share: Share, store: distributed.Store, device: str) -> None:
     distributed.init_process_group(backend, store=store, rank=share.rank, world_size=share.processes, timeout=TIMEOUT)
 
 
-class _Inputs:
-    """A job's inputs as another process reads them."""
-
-    def __init__(self, paths: Mapping[str, Path]) -> None:
-        self._paths = paths
-
-    def tensors(self, name: str) -> dict[str, np.ndarray]:
-        return artifacts.map_tensors(self._paths[name])
-
-
 def _replica(
     share: Share,
     port: int,
@@ -142,7 +132,7 @@ def _replica(
     prepare_torch(leased, settings["threads"], settings["deterministic"])
     store = distributed.TCPStore(LOOPBACK, port, share.processes, is_master=False, timeout=TIMEOUT)
     _join_group(share, store, leased.kind)
-    source = _Inputs(inputs)
+    source = Task(settings, inputs)
     images = images_of(source, machine, leased.torch_device, "train", settings["augmentation"])
     data = source.tensors("data")
     network = build(description["architecture"], description["classes"], data["mean"].tolist(), data["std"].tolist())

@@ -5,13 +5,13 @@ from threadpoolctl import threadpool_limits
 
 from goodsubnet.data.inputs import network_inputs
 from goodsubnet.devices import require_torch
-from goodsubnet.jobs import Job, Machine
+from goodsubnet.jobs import Machine, Task
 from goodsubnet.losses import targets_of
 from goodsubnet.methods import load_method
 from goodsubnet.selection.candidates import Candidates
 
 
-def prune(job: Job, machine: Machine, seed: int) -> dict[str, np.ndarray]:
+def prune(job: Task, machine: Machine, seed: int) -> dict[str, np.ndarray]:
     """The chosen neurons in order, the losses along the selection, and the weights and shares of the distinct ones.
 
     The job's inputs are `data`, `subset` and `checkpoint`.
@@ -28,7 +28,8 @@ def prune(job: Job, machine: Machine, seed: int) -> dict[str, np.ndarray]:
 
         require_torch(leased)
         images, targets = (torch.from_numpy(x).to(leased.torch_device) for x in (images, targets))
-    candidates = Candidates(weights, images, targets, settings["activation"], settings["loss"], settings["threads"])
+    names = ("activation", "loss", "threads")
+    candidates = Candidates(weights, images, targets, **{name: settings[name] for name in names}, workers=job.workers)
     with threadpool_limits(settings["threads"]):
         selection = load_method(method["algorithm"]).select(candidates, method, seed)
     chosen, counts = np.unique(np.asarray(selection.neurons), return_counts=True)

@@ -1,0 +1,131 @@
+"""The job's side: a stage computed by the job itself, or by workers that torchrun starts."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load
+
+from goodsubnet.errors import UserError
+from goodsubnet.jobs import Job, Machine
+from goodsubnet.stages import stage_of
+
+SECONDS_TO_END = 15
+SOURCE = Path(__file__).parents[2]
+
+
+def on_workers(job: Job, machine: Machine, stage: str, seed: int) -> Any:
+    """What a stage computes, as its function returns it: tensors (prune), or what is kept as JSON (calibrate).
+
+    With one worker in this process. Several are started by torchrun: on this machine, where they meet by a file and
+    talk over the loopback interface, or, with `machine.nodes`, one torchrun on each node of this Slurm allocation.
+    Raises UserError, naming the worker, where one fails, dies or hangs; none is left then.
+    """
+    if machine.workers == 1:
+        return stage_of(job.settings["kind"], stage)(job, machine, seed)
+    with _scratch(job) as folder:
+        inputs = {name: str(path) for name, path in job.inputs.items()}
+        task = {"stage": stage, "settings": job.settings, "inputs": inputs, "machine": asdict(machine), "seed": seed}
+        (folder / "task.json").write_text(json.dumps(task))
+        command = [*_everywhere(machine), sys.executable, "-m", "goodsubnet.distributed.agent", str(folder)]
+        _run([*command, *_rendezvous(machine, folder)], job.settings["threads"])
+        _raise_failure(folder, machine.workers)
+        job.facts |= _read(folder / "facts.json")
+        if stage == "calibrate":
+            return _read(folder / "result.json")
+        return load((folder / "result.safetensors").read_bytes())
+
+
+@contextlib.contextmanager
+def _scratch(job: Job) -> Iterator[Path]:
+    """A folder that the workers share, on the file system of the results; removed at the end."""
+    folder = (job.output.parent / ".progress" / f"{job.stem}.workers").absolute()
+    # What a killed job left.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _everywhere(machine: Machine) -> list[str]:
+    """What starts a command on each of the nodes."""
+    if machine.nodes == 1:
+        return []
+    if "SLURM_JOB_ID" not in os.environ:
+        raise UserError(f"nodes: {machine.nodes} asked, but this is not a Slurm allocation; set nodes: 1, or submit it")
+    each = [f"--nodes={machine.nodes}", f"--ntasks={machine.nodes}", "--ntasks-per-node=1"]
+    return ["srun", *each, "--kill-on-bad-exit=1"]
+
+
+def _rendezvous(machine: Machine, folder: Path) -> list[str]:
+    """Where torchrun's processes meet: in a file, which opens no port, or at a port of this node."""
+    per_node = [f"--nnodes={machine.nodes}", f"--nproc-per-node={machine.workers // machine.nodes}"]
+    if machine.nodes == 1:
+        place = [f"--rdzv-endpoint={folder / 'rendezvous'}", "--rdzv-conf=store_type=file", "--local-addr=127.0.0.1"]
+        return [*per_node, "--rdzv-id=workers", *place]
+    host = os.environ.get("SLURMD_NODENAME", socket.gethostname())
+    return [*per_node, f"--rdzv-id={os.environ['SLURM_JOB_ID']}", f"--rdzv-endpoint={host}:{_free_port()}"]
+
+
+def _free_port() -> int:
+    """A port that nothing listens at; GOODSUBNET_PORT, where it is set. Raises UserError where that one is in use."""
+    port = int(os.environ.get("GOODSUBNET_PORT", "0"))
+    with socket.socket() as found:
+        try:
+            found.bind(("", port))
+        except OSError as error:
+            raise UserError(f"GOODSUBNET_PORT: port {port} is of no use ({error.strerror}); name another one") from None
+        return found.getsockname()[1]
+
+
+def _run(command: list[str], threads: int) -> None:
+    """Run torchrun and wait; it ends with this process, however that ends."""
+    paths = [str(SOURCE), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "OMP_NUM_THREADS": str(threads),
+    }
+    process = subprocess.Popen(command, env=environment)
+    try:
+        process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(SECONDS_TO_END)
+            process.kill()
+            process.wait()
+
+
+def _raise_failure(folder: Path, size: int) -> None:
+    """Raises UserError where a worker failed: the words of the first one that said why, or how one ended."""
+    if (folder / "facts.json").exists():
+        return
+    said = sorted(map(_read, folder.glob("error-*.json")), key=lambda each: each["time"])
+    ended = [_read(path) for path in sorted(folder.glob("ended-*.json"))]
+    killed = [end for end in ended if end["exit_code"] < 0 and end["rank"] not in [each["rank"] for each in said]]
+    for end in killed:
+        name = signal.Signals(-end["exit_code"]).name
+        memory = " (by the system, out of memory, if nobody else did)" if name == "SIGKILL" else ""
+        raise UserError(f"worker {end['rank']} of {size} on {end['host']} was killed by {name}{memory}")
+    for each in said:
+        raise UserError(f"worker {each['rank']} of {size} on {each['host']}: {each['message']}")
+    for end in ended:
+        code = f"ended with exit code {end['exit_code']}"
+        raise UserError(f"worker {end['rank']} of {size} on {end['host']} {code}; look at the log above")
+    raise UserError(f"the {size} workers could not be started; look at the log above")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_bytes())
