@@ -19,7 +19,7 @@ def main() -> None:
     from torch.distributed.run import get_args_parser, run
 
     folder, options = Path(sys.argv[1]), sys.argv[2:]
-    fixed = ["--rdzv-backend=c10d", "--max-restarts=0", "--monitor-interval=0.2", "--shutdown-timeout=5"]
+    fixed = ["--rdzv-backend=c10d", "--max-restarts=0", "--monitor-interval=0.2"]
     worker = ["-m", "goodsubnet.distributed.worker", str(folder)]
     try:
         run(get_args_parser().parse_args([*fixed, *options, *worker]))

@@ -19,7 +19,9 @@ from goodsubnet.errors import UserError
 from goodsubnet.jobs import Job, Machine
 from goodsubnet.stages import stage_of
 
-SECONDS_TO_END = 15
+# torchrun itself would wait for half a minute for a worker that hangs.
+SECONDS_TO_END = 10
+SECONDS_BETWEEN_LOOKS = 0.5
 SOURCE = Path(__file__).parents[2]
 
 
@@ -37,7 +39,7 @@ def on_workers(job: Job, machine: Machine, stage: str, seed: int) -> Any:
         task = {"stage": stage, "settings": job.settings, "inputs": inputs, "machine": asdict(machine), "seed": seed}
         (folder / "task.json").write_text(json.dumps(task))
         command = [*_everywhere(machine), sys.executable, "-m", "goodsubnet.distributed.agent", str(folder)]
-        _run([*command, *_rendezvous(machine, folder)], job.settings["threads"])
+        _run([*command, *_rendezvous(machine, folder)], folder, _environment(machine, job.settings["threads"]))
         _raise_failure(folder, machine.workers)
         job.facts |= _read(folder / "facts.json")
         if stage == "calibrate":
@@ -89,21 +91,31 @@ def _free_port() -> int:
         return found.getsockname()[1]
 
 
-def _run(command: list[str], threads: int) -> None:
-    """Run torchrun and wait; it ends with this process, however that ends."""
+def _environment(machine: Machine, threads: int) -> dict[str, str]:
     paths = [str(SOURCE), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "OMP_NUM_THREADS": str(threads),
     }
+    if machine.nodes == 1:
+        # Else torchrun opens a port for the workers, on every interface.
+        environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    return environment
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    """Run torchrun and wait; it ends with this process, however that ends, and soon after a worker failed."""
     process = subprocess.Popen(command, env=environment)
     try:
-        process.wait()
+        while process.poll() is None and not any(folder.glob("error-*.json")):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(SECONDS_BETWEEN_LOOKS)
     finally:
         if process.poll() is None:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(SECONDS_TO_END)
+            # Its workers end with it.
             process.kill()
             process.wait()
 

@@ -8,6 +8,7 @@ connected graph (Algorithm 2).
 import contextlib
 import datetime
 import functools
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ Graph = Literal["all", "ring", "tree"]
 Merge = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 # A worker that waits for so long takes another one for hung; with what ending takes, all is over within a minute.
-PATIENCE = 40.0
+# GOODSUBNET_PATIENCE, in seconds, where workers differ much in speed.
+PATIENCE = 30.0
 # Then each that is still there says so; who has not by now is named.
 ROLL_CALL = 5.0
 # A broken connection is noticed before torchrun notices that a worker died; it ends the others meanwhile.
@@ -166,7 +168,7 @@ class Workers:
 
     def _explain(self, error: RuntimeError, waited: float) -> None:
         """Raises UserError that names the workers that hang."""
-        if waited < PATIENCE or self._store is None:
+        if waited < patience().total_seconds() or self._store is None:
             time.sleep(SECONDS_TO_BE_ENDED)
             return
         self._store.set(f"present/{self.rank}", "")
@@ -180,7 +182,7 @@ class Workers:
 
 def patience() -> datetime.timedelta:
     """How long a worker waits for another one."""
-    return datetime.timedelta(seconds=PATIENCE)
+    return datetime.timedelta(seconds=float(os.environ.get("GOODSUBNET_PATIENCE", PATIENCE)))
 
 
 def neighbours(graph: Graph, size: int) -> list[list[int]]:

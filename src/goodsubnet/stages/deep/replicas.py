@@ -3,8 +3,10 @@
 import contextlib
 import datetime
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -23,7 +25,6 @@ from goodsubnet.jobs import Job, Machine, Task
 # A process that waits longer for another one takes it for dead.
 TIMEOUT = datetime.timedelta(seconds=60)
 SECONDS_TO_END = 5
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,14 @@ def replicas(
     if processes == 1 or start == stop:
         yield None
         return
-    store = distributed.TCPStore(LOOPBACK, 0, processes, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
+    folder = tempfile.mkdtemp(prefix="goodsubnet-")
+    # They meet by a file: a store of torch that is told one address listens at all of them.
+    store = _store(folder, processes)
     task = (job.inputs, job.settings, machine, description, seed, start, stop)
     context = multiprocessing.get_context("spawn")
     with job.environment_before_lease():
         others = [
-            context.Process(target=_replica, args=(Share(rank, processes), store.port, *task))
+            context.Process(target=_replica, args=(Share(rank, processes), folder, *task))
             for rank in range(1, processes)
         ]
         for other in others:
@@ -99,6 +102,13 @@ def replicas(
             other.kill()
         if distributed.is_initialized():
             distributed.destroy_process_group()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _store(folder: str, processes: int) -> distributed.Store:
+    store = distributed.FileStore(f"{folder}/store", processes)
+    store.set_timeout(TIMEOUT)
+    return store
 
 
 def _join_group(share: Share, store: distributed.Store, device: str) -> None:
@@ -110,7 +120,7 @@ def _join_group(share: Share, store: distributed.Store, device: str) -> None:
 
 def _replica(
     share: Share,
-    port: int,
+    folder: str,
     inputs: Mapping[str, Path],
     settings: Mapping[str, Any],
     machine: Machine,
@@ -130,8 +140,7 @@ def _replica(
     from goodsubnet.training import prepare_torch
 
     prepare_torch(leased, settings["threads"], settings["deterministic"])
-    store = distributed.TCPStore(LOOPBACK, port, share.processes, is_master=False, timeout=TIMEOUT)
-    _join_group(share, store, leased.kind)
+    _join_group(share, _store(folder, share.processes), leased.kind)
     source = Task(settings, inputs)
     images = images_of(source, machine, leased.torch_device, "train", settings["augmentation"])
     data = source.tensors("data")
