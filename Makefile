@@ -1,5 +1,6 @@
 # make demo   the real chain on scikit-learn's digits      make test   all tests
 # make lint   style of code and workflow                   make bench  what backs the figures of speed
+# make test-cluster   the workflow on a Slurm that is started on this machine, as root
 
 PYTHON ?= python3
 # Snakemake's jobs call `python`, so the environment must come first on the path.
@@ -11,7 +12,7 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 	.venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-.PHONY: environment demo test lint bench
+.PHONY: environment demo test test-cluster lint bench
 environment: .venv/installed
 
 demo: .venv/installed
@@ -27,6 +28,14 @@ demo: .venv/installed
 test: .venv/installed
 	$(RUN) python -m pytest -n 2 --dist loadscope
 
+# What it needs is installed where that can be done; else the tests say what is missing, and are skipped.
+test-cluster: .venv/installed
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! command -v slurmctld > /dev/null; then \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			slurm-wlm munge) > /dev/null 2>&1 || echo "slurm-wlm and munge could not be installed"; \
+	fi
+	$(RUN) python -m pytest tests/cluster -rs
+
 lint: .venv/installed
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -40,3 +49,5 @@ bench: .venv/installed
 	$(RUN) python benchmarks/workflow.py
 	$(RUN) python benchmarks/layers.py --quick
 	$(RUN) python benchmarks/training.py
+	$(RUN) python benchmarks/distributed.py
+	$(RUN) python benchmarks/sweep.py --measure --results results

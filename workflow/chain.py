@@ -11,7 +11,7 @@ from stage_settings import StageSettings, as_json
 
 from goodsubnet.data.folder import train_class_counts
 from goodsubnet.errors import UserError
-from goodsubnet.settings import RANDOM_MATRICES, Configuration, FigureStyle
+from goodsubnet.settings import PRUNING_TIMES, RANDOM_MATRICES, Configuration, FigureStyle
 
 CELL = "{network}/examples-{examples}/seed-{seed}/iteration-{iteration}"
 
@@ -43,6 +43,8 @@ class Chain(StageSettings):
         self.random_matrices = f"{root}/{RANDOM_MATRICES}"
         self.smallest_singular_values = f"{self.random_matrices}/smallest_singular_values/examples-{{examples}}"
         self.condition_numbers = f"{self.random_matrices}/condition_numbers/examples-{{examples}}"
+        self.pruning_times = f"{root}/{PRUNING_TIMES}"
+        self.measured_times = f"{self.pruning_times}/{{part}}"
         self.cell = CELL
 
     def _plan(self, experiment: str, table: str) -> tuple[dict[str, Any], list[str]]:
@@ -159,6 +161,9 @@ class Chain(StageSettings):
         sizes = self.configuration.random_matrices.condition_numbers.examples
         return [f"{self.condition_numbers}.json".format(examples=examples) for examples in sizes]
 
+    def times_of_all_parts(self) -> list[str]:
+        return [f"{self.measured_times}.json".format(part=part) for part in ("layers", "two_layer")]
+
     def last_checkpoints(self, experiment: str) -> list[str]:
         last = self.experiment(experiment).pretrain.checkpoint_iterations[-1:]
         return self._paths(f"{self.pretrain}.safetensors", experiment, iterations=last)
@@ -188,6 +193,8 @@ class Chain(StageSettings):
         if experiment == RANDOM_MATRICES:
             endings = ("2.png", "2.fits.csv", "2.csv", "3.png", "3.csv")
             return [f"{self.random_matrices}/figures/figure{ending}" for ending in endings]
+        if experiment == PRUNING_TIMES:
+            return [f"{self.pruning_times}/figures/figure4.{ending}" for ending in ("png", "csv")]
         if self.configuration.kind_of(experiment) == "deep":
             paths = [f"{self.figures}/accuracy.png", f"{self.accuracy_table}.csv"]
         else:
@@ -204,7 +211,7 @@ class Chain(StageSettings):
         if self.configuration.switched_off(experiment):
             return []
         page = f"{self.report}.html".format(experiment=experiment)
-        if experiment == RANDOM_MATRICES:
+        if experiment in (RANDOM_MATRICES, PRUNING_TIMES):
             return [*self.reported(experiment), page]
         # The plans are asked for, too: Snakemake does not miss one while the table that it belongs to is there.
         tables = ["evaluations", "bounds"] if self.bounded_methods(experiment) else ["evaluations"]

@@ -20,6 +20,8 @@ DEEP = {
 DEEP_OTHERS = (2e9, 20e6, 224)
 # Importing torch and torchvision, and reading the images.
 START_OF_DEEP = 6.0
+# torchrun, and importing torch in each of its processes.
+START_OF_WORKERS = 6.0
 # Passes over a batch and the probe, of all layers together.
 FORWARDS_OF_A_PRUNING = 300
 CALIBRATION_TRIES = 8
@@ -39,6 +41,8 @@ class Costs:
         "terms": 1.0,
         "subset": 0.6,
         "report": 6.0,
+        # With the default settings, on two cores.
+        "measure_pruning": 600.0,
         # With the default grids.
         "smallest_singular_values": 5.0,
         "condition_numbers": 4.0,
@@ -80,7 +84,8 @@ class Costs:
         if method.algorithm != "greedy":
             return start, 4.0 * steps * inputs + 1e4
         work = examples * pixels_width / self.rate() + examples * width * steps * self.SELECTION_SECONDS
-        return start + work, 4.0 * steps * inputs + 1e4
+        start += START_OF_WORKERS if method.workers > 1 else 0
+        return start + work / method.workers, 4.0 * steps * inputs + 1e4
 
     def of_deep(self, rule: str, wildcards: dict[str, str]) -> tuple[float, float]:
         """The same for a job of a deep network."""
@@ -108,7 +113,7 @@ class Costs:
         if method.algorithm != "layer_greedy":
             return start, 4.0 * parameters
         images = min(method.batch_size, examples) + min(method.probe_size, examples)
-        pruning = FORWARDS_OF_A_PRUNING * images * forward
+        pruning = FORWARDS_OF_A_PRUNING * images * forward / method.workers
         return start + pruning * (CALIBRATION_TRIES if rule == "calibrate" else 1), 4.0 * parameters
 
     def segment(self, marks: list[int], stop: int) -> tuple[int, bool]:

@@ -72,7 +72,9 @@ class Reporter(logging.Filter):
 
     def announce(self) -> None:
         """The jobs of each stage, and a rough estimate of time and disk."""
-        cores = os.cpu_count() if self.workflow.dryrun else self.workflow.cores or 1
+        cluster = self.workflow.resource_settings.nodes is not None
+        # How many jobs of a cluster run at once is not known: the sum is told.
+        cores = 1 if cluster else os.cpu_count() if self.workflow.dryrun else self.workflow.cores
         counts, seconds, disk = Counter(), Counter(), 0.0
         for job in self.workflow.dag.needrun_jobs():
             if job.is_norun:
@@ -90,8 +92,9 @@ class Reporter(logging.Filter):
         lines += [f"{name.ljust(width)} {counts[name]:7,}   {duration(seconds[name])}" for name in names]
         total, free = seconds.total(), shutil.disk_usage(self.costs.folder()).free
         lines += [f"{'total'.ljust(width)} {counts.total():7,}   {duration(total)}", ""]
-        where = "this machine's cores" if not self.costs.accelerated else "the CPU; an accelerator is much faster"
-        lines.append(f"A rough estimate, for {cores} of {where}. Disk: {amount(disk)}, {amount(free)} are free.")
+        what = "the sum over all jobs, on one core each" if cluster else f"for {cores} of this machine's cores"
+        faster = "; an accelerator is much faster" if self.costs.accelerated else ""
+        lines.append(f"A rough estimate, {what}{faster}. Disk: {amount(disk)}, {amount(free)} are free.")
         configuration = self.costs.chain.configuration
         off = [name for name in configuration.targets if configuration.switched_off(name)]
         lines += [f"{name} is left out: its folder of images is not named (path: null)." for name in off]
@@ -113,10 +116,15 @@ class Reporter(logging.Filter):
 
     def failure(self, record: logging.LogRecord) -> None:
         self.say(f"\nThe job {record.rule_name} failed ({', '.join(record.output)}).")
+        if record.rule_msg:
+            # What the cluster says of it; the command that follows is of no use to people.
+            self.say(record.rule_msg.split("sbatch call:")[0].strip())
         for path in record.log:
             try:
                 lines = Path(path).read_text(errors="replace").splitlines()
             except OSError:
+                continue
+            if not lines:
                 continue
             shown = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
             self.say(f"The end of its log, {path}:\n{shown}\n")

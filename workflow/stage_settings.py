@@ -184,6 +184,25 @@ class StageSettings:
     def _figure3(self) -> tuple[dict[str, Any], list[str]]:
         return {"style": self._style()}, []
 
+    def _pruning_times(self, part: str) -> tuple[dict[str, Any], list[str]]:
+        times = self.configuration.pruning_times
+        chosen = getattr(times, part).model_dump()
+        if part == "layers":
+            names = {name: chosen.pop(name) for name in ("architecture", "form")}
+            chosen["architecture"] = {**names, "width_multiplier": 1.0}
+            kind, method = "deep", {"algorithm": "layer_greedy"}
+        else:
+            steps = chosen.pop("steps")
+            kind, method = "two_layer", {"algorithm": "greedy", "steps": steps, "distinct": None, "max_steps": steps}
+        how = times.model_dump(include={"workers", "repetitions", "threads"})
+        return {**chosen, **how, "kind": kind, "method": method}, [
+            f"stages.{kind}.pruning_times",
+            f"methods.{method['algorithm']}",
+        ]
+
+    def _figure4(self) -> tuple[dict[str, Any], list[str]]:
+        return {"style": self._style()}, []
+
     # ---- what a method needs
 
     def bounded_methods(self, experiment: str) -> list[str]:

@@ -35,6 +35,9 @@ PLACES = {
     "RandomMatrices": "`random_matrices`",
     "SmallestSingularValues": "`random_matrices.smallest_singular_values`",
     "ConditionNumbers": "`random_matrices.condition_numbers`",
+    "PruningTimes": "`pruning_times`",
+    "LayerTimes": "`pruning_times.layers`",
+    "NeuronTimes": "`pruning_times.two_layer`",
     "Figures": "`figures`",
 }
 

@@ -89,6 +89,9 @@ class Signals:
 
 
 def _stop(number: int, _frame: Any) -> None:
+    if Signals.received is not None:
+        # A cluster sends it more than once; the first one is being obeyed.
+        return
     Signals.received = number
     if not Signals.deferred:
         print("stopped by a signal: the same command again makes this anew")

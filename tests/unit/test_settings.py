@@ -53,7 +53,7 @@ def test_every_key_is_explained():
 
 def test_the_sweep_is_the_papers():
     chosen = settings.load_configuration(raw("config.yaml"))
-    assert chosen.targets == ["figure1", "theory", "random_matrices", "table1", "table2"]
+    assert chosen.targets == ["figure1", "theory", "random_matrices", "pruning_times", "table1", "table2"]
     figure1, plain = chosen.experiments["figure1"], chosen.experiments["figure1_plain"]
     assert [chosen.networks[name].width for name in figure1.networks] == [5000, 10000, 20000]
     assert figure1.examples == [1000, *range(5000, 50001, 5000)]

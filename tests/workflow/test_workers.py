@@ -1,6 +1,8 @@
 """Algorithm 2 as jobs: the same artifacts, and what happens where a worker dies, hangs or fails."""
 
 import contextlib
+import csv
+import itertools
 import json
 import os
 import signal
@@ -312,3 +314,39 @@ def test_workers_that_cannot_be(tmp_path: Path, changed: dict, words: str) -> No
     project.settings["methods"]["greedy"] |= changed
     project.experiment["methods"] = ["greedy"]
     assert words in project.snakemake("-n", check=False).stdout
+
+
+def test_figure_4_end_to_end(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.settings["targets"] = ["pruning_times"]
+    project.settings["pruning_times"] = {
+        **{"workers": [1, 2], "repetitions": 2},
+        "layers": {
+            **{"architecture": "resnet8", "blocks": ["layer1.0", "layer3.0"], "size": 8, "steps": 2},
+            **{"candidates": 6, "batch_size": 4, "probe_size": 8},
+        },
+        "two_layer": {"width": 50, "examples": 40, "inputs": 5, "steps": 4},
+    }
+    project.snakemake()
+    folder = tmp_path / "results/pruning_times"
+    with open(folder / "figures/figure4.csv") as file:
+        rows = list(csv.DictReader(file))
+    layers = ["layer1.0.conv1", "layer3.0.conv1", "two-layer network"]
+    cells = [(row["what"], row["workers"], row["repetition"]) for row in rows]
+    assert sorted(cells) == sorted(itertools.product(layers, "12", "12"))
+    for row in rows:
+        spent = float(row["seconds"]) - float(row["communication"]) - float(row["waiting"])
+        assert spent > 0, row
+        # 4 steps: 2 pairs of 24 bytes and a column of 40 numbers each, after 2 counts of the neurons.
+        if row["what"] == "two-layer network":
+            assert int(row["bytes"]) == (0 if row["workers"] == "1" else 2 * 8 + 4 * (2 * 24 + 40 * 4))
+    assert (folder / "figures/figure4.png").stat().st_size > 10_000
+    assert "Figure 4" in (folder / "report.html").read_text()
+    project.settings["figures"] = {"dpi": 80}
+    assert project.plan() == {"draw_figure4": 1}
+    project.settings["pruning_times"]["repetitions"] = 3
+    assert project.plan() == {"measure_pruning": 2, "draw_figure4": 1}
+    project.settings["pruning_times"]["layers"]["blocks"] = ["layer7"]
+    failed = project.snakemake("results/pruning_times/layers.json", check=False)
+    assert failed.returncode != 0
+    assert "layer7 has no layer that can be pruned; there are layer1.0.conv1" in failed.stdout

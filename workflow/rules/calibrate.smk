@@ -13,6 +13,7 @@ rule calibrate:
     threads: lambda wildcards: CONFIGURATION.threads.prune * workers_of(wildcards)
     resources:
         **SELECTING,
+        **needs("calibrate"),
     params:
         settings=stage_settings("calibrate", "experiment", "network", "method"),
     shell:

@@ -4,6 +4,7 @@ rule plan:
         provenance=f"{CHAIN.plan}.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/plan-{{table}}-{{digest}}.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
@@ -27,6 +28,7 @@ rule collect:
         provenance=f"{CHAIN.collect}.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/collect.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:

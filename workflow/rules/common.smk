@@ -15,8 +15,10 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow")]
 # Jobs find the package beside the workflow, whether it was installed or not.
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT / "src"), os.getenv("PYTHONPATH")])))
 
+from arrays import arrays_of_equal_jobs
 from chain import Chain
 from costs import Costs
+from needs import Needs
 from progress import Reporter
 from scheduler import one_timer_at_a_time
 from stage_settings import as_json
@@ -29,13 +31,24 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
+# Jobs go to other machines, as Snakemake itself sees it, or this is one of them.
+ELSEWHERE = workflow.resource_settings.nodes is not None or workflow.exec_mode != ExecMode.DEFAULT
+
+
+def device():
+    """What the jobs compute on. This machine knows its own accelerators only: for others `auto` is the CPU."""
+    if ELSEWHERE:
+        return "cuda" if CONFIGURATION.device == "cuda" else "cpu"
+    return devices.resolve(CONFIGURATION.device, os.environ)
+
+
 try:
     CONFIGURATION = load_configuration(config)
     CHAIN = Chain(CONFIGURATION)
     CHAIN.check_folders()
     CHAIN.check_style()
     # Without a device to count, jobs that ask for one would run one after the other for nothing.
-    GPU = int(devices.resolve(CONFIGURATION.device, os.environ) == "cuda")
+    GPU = int(device() == "cuda")
 except UserError as error:
     raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}") from None
 
@@ -46,6 +59,7 @@ wildcard_constraints:
     network="[^/]+",
     method="[^/]+",
     table="evaluations|bounds",
+    part="layers|two_layer",
     examples=r"\d+",
     seed=r"\d+",
     iteration=r"\d+",
@@ -64,7 +78,7 @@ def script(name):
 
 # What no result depends on is part of the command, not of the parameters that Snakemake compares.
 DATA_DIR = escaped(f" --data-dir {shlex.quote(CONFIGURATION.data_dir)}")
-MACHINE = f"{DATA_DIR} --device {CONFIGURATION.device} --readers {CONFIGURATION.readers}"
+MACHINE = f"{DATA_DIR} --device {device() if ELSEWHERE else CONFIGURATION.device} --readers {CONFIGURATION.readers}"
 WORKERS = " --workers {resources.workers} --nodes {resources.nodes} --graph {resources.graph}"
 SAVE_EVERY = (
     f" --save-seconds {CONFIGURATION.save_every.seconds}"
@@ -95,6 +109,17 @@ def evaluation_threads(wildcards):
     return CONFIGURATION.threads.prune if CONFIGURATION.kind_of(wildcards.experiment) == "deep" else 1
 
 
+NEEDS = Needs(CHAIN, accelerated=GPU > 0)
+
+
+def needs(rule):
+    """Resources: the memory in MB and the minutes that a job of this rule asks for, more with each attempt."""
+    return {
+        "mem_mb": lambda wildcards, attempt: NEEDS.memory(rule, wildcards, attempt),
+        "runtime": lambda wildcards, attempt: NEEDS.minutes(rule, wildcards, attempt),
+    }
+
+
 def processes_of(wildcards):
     """How many processes train a network together."""
     return getattr(CHAIN.experiment(wildcards.experiment).pretrain, "processes", 1)
@@ -117,6 +142,9 @@ def over_nodes(value):
         value(worker_settings(wildcards).nodes, threads) if (worker_settings(wildcards).nodes > 1) else None
     )
 
+
+# How many processes Figure 4 needs.
+MOST_WORKERS = max(CONFIGURATION.pruning_times.workers)
 
 # No result depends on the workers; so they are resources, not parameters that Snakemake compares.
 SELECTING = {
@@ -161,4 +189,5 @@ def of_experiment(paths):
 
 if workflow.exec_mode == ExecMode.DEFAULT and not workflow.remote_exec:
     one_timer_at_a_time()
+    arrays_of_equal_jobs()
     logger.addFilter(Reporter(workflow, Costs(CHAIN, accelerated=GPU > 0)))

@@ -13,6 +13,7 @@ rule evaluate:
         "../../envs/environment.yaml"
     threads: evaluation_threads
     resources:
+        **needs("evaluate"),
         gpu=evaluation_gpu,
     params:
         settings=stage_settings("evaluate", "experiment", "network"),

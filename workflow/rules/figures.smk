@@ -12,6 +12,7 @@ rule required_pretraining:
         provenance=f"{CHAIN.required}.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/required_pretraining.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
@@ -35,6 +36,7 @@ rule draw_figure1:
         provenance=f"{CHAIN.figures}/figure1.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/figure1.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
@@ -58,6 +60,7 @@ rule draw_curves:
         provenance=f"{CHAIN.figures}/curves.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/curves.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:

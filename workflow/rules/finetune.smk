@@ -12,6 +12,7 @@ rule finetune:
         "../../envs/environment.yaml"
     threads: CONFIGURATION.threads.pretrain
     resources:
+        **needs("finetune"),
         gpu=GPU,
     params:
         settings=stage_settings("finetune", "experiment"),

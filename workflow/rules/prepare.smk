@@ -4,6 +4,7 @@ rule prepare:
         provenance=f"{CHAIN.data}.provenance.json",
     log:
         f"{CHAIN.logs}/data/{{dataset}}.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:

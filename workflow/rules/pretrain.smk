@@ -13,6 +13,7 @@ rule pretrain:
         "../../envs/environment.yaml"
     threads: lambda wildcards: CONFIGURATION.threads.pretrain * processes_of(wildcards)
     resources:
+        **needs("pretrain"),
         gpu=lambda wildcards: GPU * processes_of(wildcards),
     params:
         settings=stage_settings("pretrain", "experiment", "network"),

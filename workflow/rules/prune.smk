@@ -15,6 +15,7 @@ rule prune:
     threads: lambda wildcards: CONFIGURATION.threads.prune * workers_of(wildcards)
     resources:
         **SELECTING,
+        **needs("prune"),
     params:
         settings=stage_settings("prune", "experiment", "network", "method"),
     shell:

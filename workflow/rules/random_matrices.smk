@@ -9,6 +9,8 @@ rule smallest_singular_values:
         f"{CHAIN.logs}/random_matrices/smallest_singular_values-{{examples}}.log",
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **needs("smallest_singular_values"),
     params:
         settings=stage_settings("smallest_singular_values", "examples"),
     shell:
@@ -24,6 +26,8 @@ rule condition_numbers:
         f"{CHAIN.logs}/random_matrices/condition_numbers-{{examples}}.log",
     conda:
         "../../envs/environment.yaml"
+    resources:
+        **needs("condition_numbers"),
     params:
         settings=stage_settings("condition_numbers"),
     shell:
@@ -57,6 +61,7 @@ rule draw_figure2:
         provenance=f"{CHAIN.random_matrices}/figures/figure2.provenance.json",
     log:
         f"{CHAIN.logs}/random_matrices/figure2.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
@@ -86,6 +91,7 @@ rule draw_figure3:
         provenance=f"{CHAIN.random_matrices}/figures/figure3.provenance.json",
     log:
         f"{CHAIN.logs}/random_matrices/figure3.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:

@@ -6,6 +6,7 @@ rule report:
         provenance=f"{CHAIN.report}.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/report.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:

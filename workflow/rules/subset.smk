@@ -6,6 +6,7 @@ rule subset:
         provenance=f"{CHAIN.subset}.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/subset/examples-{{examples}}-seed-{{seed}}.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:

@@ -13,6 +13,7 @@ rule accuracy_table:
         provenance=f"{CHAIN.accuracy_table}.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/accuracy_table.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
@@ -36,6 +37,7 @@ rule draw_accuracy:
         provenance=f"{CHAIN.figures}/accuracy.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/accuracy.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:

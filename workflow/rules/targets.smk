@@ -39,3 +39,8 @@ for name in CONFIGURATION.experiments:
 rule random_matrices:
     input:
         CHAIN.products("random_matrices"),
+
+
+rule pruning_times:
+    input:
+        CHAIN.products("pruning_times"),

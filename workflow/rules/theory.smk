@@ -12,6 +12,8 @@ rule terms:
     conda:
         "../../envs/environment.yaml"
     threads: CONFIGURATION.threads.prune
+    resources:
+        **needs("terms"),
     params:
         settings=stage_settings("terms", "experiment", "network"),
     shell:
@@ -42,6 +44,7 @@ rule bounds:
         provenance=f"{CHAIN.bounds}.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/bounds.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
@@ -71,6 +74,7 @@ rule thresholds:
         provenance=f"{CHAIN.thresholds}.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/thresholds.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
@@ -94,6 +98,7 @@ rule draw_bounds:
         provenance=f"{CHAIN.figures}/bounds.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/bounds_figure.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
@@ -117,6 +122,7 @@ rule draw_terms:
         provenance=f"{CHAIN.figures}/terms.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/terms_figure.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
@@ -141,6 +147,7 @@ rule draw_thresholds:
         provenance=f"{CHAIN.figures}/thresholds.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/thresholds_figure.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
     params:

@@ -26,7 +26,7 @@ SOURCE = Path(__file__).parents[2]
 
 
 def on_workers(job: Job, machine: Machine, stage: str, seed: int) -> Any:
-    """What a stage computes, as its function returns it: tensors (prune), or what is kept as JSON (calibrate).
+    """What a stage computes, as its function returns it: tensors (prune), or what is kept as JSON (others).
 
     With one worker in this process. Several are started by torchrun: on this machine, where they meet by a file and
     talk over the loopback interface, or, with `machine.nodes`, one torchrun on each node of this Slurm allocation.
@@ -42,9 +42,9 @@ def on_workers(job: Job, machine: Machine, stage: str, seed: int) -> Any:
         _run([*command, *_rendezvous(machine, folder)], folder, _environment(machine, job.settings["threads"]))
         _raise_failure(folder, machine.workers)
         job.facts |= _read(folder / "facts.json")
-        if stage == "calibrate":
-            return _read(folder / "result.json")
-        return load((folder / "result.safetensors").read_bytes())
+        if stage == "prune":
+            return load((folder / "result.safetensors").read_bytes())
+        return _read(folder / "result.json")
 
 
 @contextlib.contextmanager

@@ -62,10 +62,10 @@ def work(description: Mapping[str, Any], folder: Path, rank: int, size: int) -> 
         seconds = time.perf_counter() - began
         facts = facts_of(task, workers, seconds)
         if rank == 0:
-            if stage == "calibrate":
-                artifacts.write(folder / "result.json", artifacts.encode_json(result))
-            else:
+            if stage == "prune":
                 artifacts.write(folder / "result.safetensors", artifacts.encode_tensors(result))
+            else:
+                artifacts.write(folder / "result.json", artifacts.encode_json(result))
             artifacts.write(folder / "facts.json", artifacts.encode_json(facts))
 
 

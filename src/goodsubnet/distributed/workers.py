@@ -32,17 +32,28 @@ SECONDS_TO_BE_ENDED = 10.0
 
 @dataclass
 class Traffic:
-    """What a worker received: messages and their bytes; and the seconds that it spent on talking and waiting."""
+    """What a worker received: messages and their bytes; the seconds that it spent on talking and waiting.
+
+    calls: where it is a list, when each exchange began and ended, by a clock that the processes of a machine share.
+    """
 
     messages: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    calls: list[tuple[float, float]] | None = None
 
 
 class Alone:
     """One worker that holds everything: nothing is exchanged."""
 
     rank, size = 0, 1
+    traffic = Traffic()
+
+    def first(self, size: int) -> "Alone":
+        return self
+
+    def rest(self) -> None:
+        pass
 
     def share(self, items: np.ndarray) -> np.ndarray:
         return items
@@ -77,6 +88,24 @@ class Workers:
         # Of the trees by which a message spreads from each worker: parent, children.
         self._routes = [route(graph, size, root, rank) for root in range(size)] if graph != "all" else []
         self.traffic = Traffic()
+        self._patient_group: Any = None
+
+    def first(self, size: int) -> "Workers | Alone | None":
+        """The first `size` of these workers by themselves; None on the others. All must ask."""
+        from torch import distributed
+
+        group = distributed.new_group(list(range(size)), timeout=patience())
+        if self.rank >= size:
+            return None
+        return Workers(self.rank, size, self.graph, group=group, device=self._device) if size > 1 else ALONE
+
+    def rest(self) -> None:
+        """Wait until all are here, for as long as that takes."""
+        from torch import distributed
+
+        if self._patient_group is None:
+            self._patient_group = distributed.new_group(timeout=datetime.timedelta(days=1), backend="gloo")
+        distributed.barrier(self._patient_group)
 
     def share(self, items: np.ndarray) -> np.ndarray:
         """Of what all know, every `size`-th, from `rank` on: this worker's."""
@@ -164,7 +193,10 @@ class Workers:
             self._explain(error, time.perf_counter() - began)
             raise
         finally:
-            self.traffic.seconds += time.perf_counter() - began
+            ended = time.perf_counter()
+            self.traffic.seconds += ended - began
+            if self.traffic.calls is not None:
+                self.traffic.calls.append((began, ended))
 
     def _explain(self, error: RuntimeError, waited: float) -> None:
         """Raises UserError that names the workers that hang."""

@@ -3,7 +3,7 @@
 The JSON schema (config/schema.json) and the table of config/README.md are generated from these models.
 Imports nothing heavy, because the workflow is parsed with it.
 
-    datasets, networks, training, methods, theory, figures
+    datasets, networks, training, methods, theory, pruning_times, figures
                     the parts of a configuration
     configuration   the whole, and what must fit together; `load_configuration`
     faults          what is wrong, in words
@@ -11,6 +11,7 @@ Imports nothing heavy, because the workflow is parsed with it.
 
 from goodsubnet.settings.base import Count, Iteration, Model, Name, Positive
 from goodsubnet.settings.configuration import (
+    PRUNING_TIMES,
     RANDOM_MATRICES,
     Configuration,
     Experiment,
@@ -32,6 +33,7 @@ from goodsubnet.settings.methods import (
     method_model,
 )
 from goodsubnet.settings.networks import Deep, TwoLayer
+from goodsubnet.settings.pruning_times import LayerTimes, NeuronTimes, PruningTimes
 from goodsubnet.settings.theory import ConditionNumbers, RandomMatrices, SmallestSingularValues, Theory
 from goodsubnet.settings.training import (
     Crop,
@@ -44,6 +46,7 @@ from goodsubnet.settings.training import (
 )
 
 __all__ = [
+    "PRUNING_TIMES",
     "RANDOM_MATRICES",
     "BaselineLayerSettings",
     "Cifar10",
@@ -64,13 +67,16 @@ __all__ = [
     "Folder",
     "Iteration",
     "LayerMethodSettings",
+    "LayerTimes",
     "MethodSettings",
     "Mnist",
     "Model",
     "Name",
     "NeuronMethodSettings",
+    "NeuronTimes",
     "Positive",
     "Pretrain",
+    "PruningTimes",
     "RandomMatrices",
     "ResizedCrop",
     "SaveEvery",

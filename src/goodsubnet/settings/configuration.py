@@ -15,10 +15,14 @@ from goodsubnet.settings.faults import explain
 from goodsubnet.settings.figures import Figures
 from goodsubnet.settings.methods import MethodSettings, algorithms, method_model
 from goodsubnet.settings.networks import Deep, TwoLayer
+from goodsubnet.settings.pruning_times import PruningTimes
 from goodsubnet.settings.theory import RandomMatrices, Theory
 from goodsubnet.settings.training import AnyPretrain, Finetune, ResizedCrop
 
-RANDOM_MATRICES = "random_matrices"  # stands among the experiments in `targets` and in the results
+# They stand among the experiments in `targets` and in the results.
+RANDOM_MATRICES = "random_matrices"
+PRUNING_TIMES = "pruning_times"
+NO_EXPERIMENTS = (RANDOM_MATRICES, PRUNING_TIMES)
 
 
 class Experiment(Model):
@@ -74,7 +78,7 @@ class Configuration(Model):
     data_dir: str = Field("data", description="where data sets lie, or are downloaded to")
     results_dir: str = Field("results", description="where everything is written")
     targets: Annotated[list[Name], Field(min_length=1)] = Field(
-        description="what the default target makes: experiments, and `random_matrices`"
+        description="what the default target makes: experiments, `random_matrices` and `pruning_times`"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="`auto`: an accelerator if there is one, else the CPU"
@@ -98,6 +102,7 @@ class Configuration(Model):
     experiments: dict[Name, Experiment] = Field(description="experiments by name")
     theory: Theory = Field(default_factory=Theory, description="what the theory's tables ask")
     random_matrices: RandomMatrices = Field(default_factory=RandomMatrices, description="Figures 2 and 3")
+    pruning_times: PruningTimes = Field(default_factory=PruningTimes, description="Figure 4")
     figures: Figures = Field(default_factory=Figures, description="how figures look")
 
     @field_validator("methods")
@@ -117,13 +122,15 @@ class Configuration(Model):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Configuration":
-        _known("targets", [name for name in self.targets if name != RANDOM_MATRICES], self.experiments, "experiments")
+        _known(
+            "targets", [name for name in self.targets if name not in NO_EXPERIMENTS], self.experiments, "experiments"
+        )
         for name, experiment in self.experiments.items():
             key = f"experiments.{name}"
             _known(f"{key}.dataset", [experiment.dataset], self.datasets, "datasets")
             _known(f"{key}.networks", experiment.networks, self.networks, "networks")
             _known(f"{key}.methods", experiment.methods, self.methods, "methods")
-        for taken in ("data", RANDOM_MATRICES):
+        for taken in ("data", *NO_EXPERIMENTS):
             if taken in self.experiments:
                 raise ValueError(f"experiments.{taken}: this name is taken by <results_dir>/{taken}; choose another")
         return self
@@ -199,11 +206,11 @@ class Configuration(Model):
     @property
     def target_experiments(self) -> list[str]:
         """The experiments among the targets, without those that are switched off."""
-        return [name for name in self.targets if name != RANDOM_MATRICES and not self.switched_off(name)]
+        return [name for name in self.targets if name not in NO_EXPERIMENTS and not self.switched_off(name)]
 
     def switched_off(self, name: str) -> bool:
         """Whether a target is an experiment whose folder of images is not named."""
-        if name == RANDOM_MATRICES:
+        if name in NO_EXPERIMENTS:
             return False
         dataset = self.datasets[self.experiments[name].dataset]
         return dataset.source == "folder" and dataset.path is None
