@@ -17,6 +17,8 @@ from conftest import ROOT, Project
 from slurm import Slurm, output_of, wait_until, why_not_here
 from warm_python import warm_python
 
+from goodsubnet.artifacts import read_provenance
+
 REASON = why_not_here()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
@@ -164,6 +166,24 @@ def test_two_jobs_never_hold_the_same_device(cluster: Slurm, tmp_path: Path) -> 
     for one, other in itertools.combinations(held, 2):
         apart = one["ended"] <= other["began"] or other["ended"] <= one["began"]
         assert apart or one["name"] != other["name"]
+
+
+def test_workers_on_two_nodes_choose_what_one_worker_chooses(
+    cluster: Slurm, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    alone, together = (Project(tmp_path_factory.mktemp(name)) for name in ("alone", "two-nodes"))
+    for project in (alone, together):
+        project.experiment.update(methods=["greedy"], examples=[40])
+        project.experiment["pretrain"].update(iterations=10, checkpoints=[10])
+    on_this_machine(alone, "prune_all")
+    together.settings["methods"]["greedy"] |= {"workers": 4, "nodes": 2}
+    together.snakemake(*SLURM, "--cores", "4", "--", "prune_all")
+    pattern = "results/small/prune/**/*.safetensors"
+    assert together.contents(pattern) == alone.contents(pattern)
+    (job,) = jobs_of(cluster, together, "prune")
+    assert (job["NumNodes"], job["NumTasks"], job["CPUs/Task"]) == ("2", "2", "2")
+    workers = read_provenance(together.path(pattern))["workers"]
+    assert workers["number"] == 4
 
 
 def failing(project: Project, *arguments: str) -> str:

@@ -67,7 +67,8 @@ def _everywhere(machine: Machine) -> list[str]:
     if "SLURM_JOB_ID" not in os.environ:
         raise UserError(f"nodes: {machine.nodes} asked, but this is not a Slurm allocation; set nodes: 1, or submit it")
     each = [f"--nodes={machine.nodes}", f"--ntasks={machine.nodes}", "--ntasks-per-node=1"]
-    return ["srun", *each, "--kill-on-bad-exit=1"]
+    # Without `cpu-bind` Slurm may tie all workers of a node to one core.
+    return ["srun", *each, "--cpu-bind=none", "--kill-on-bad-exit=1"]
 
 
 def _rendezvous(machine: Machine, folder: Path) -> list[str]:
@@ -76,8 +77,9 @@ def _rendezvous(machine: Machine, folder: Path) -> list[str]:
     if machine.nodes == 1:
         place = [f"--rdzv-endpoint={folder / 'rendezvous'}", "--rdzv-conf=store_type=file", "--local-addr=127.0.0.1"]
         return [*per_node, "--rdzv-id=workers", *place]
-    host = os.environ.get("SLURMD_NODENAME", socket.gethostname())
-    return [*per_node, f"--rdzv-id={os.environ['SLURM_JOB_ID']}", f"--rdzv-endpoint={host}:{_free_port()}"]
+    # Not Slurm's name of the node, which need not be one of the network.
+    endpoint = f"{socket.gethostname()}:{_free_port()}"
+    return [*per_node, f"--rdzv-id={os.environ['SLURM_JOB_ID']}", f"--rdzv-endpoint={endpoint}"]
 
 
 def _free_port() -> int:

@@ -39,6 +39,8 @@ def in_turns(
             calls = np.zeros((int(count.max()), 2))
             calls[: len(traffic.calls)] = np.array(traffic.calls).reshape(-1, 2)
             talking, waiting = _split(_of_all(workers, calls)[:size])
+            if workers.rank == 0:
+                print(f"{size} workers, repetition {repetition}: {seconds[:size].max():.3f} s", flush=True)
             if repetition > 0:
                 rows.append(
                     {

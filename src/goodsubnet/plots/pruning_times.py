@@ -108,6 +108,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, colour: np.ndarray) -> None:
                 textcoords="offset points",
                 ha="center",
                 fontsize=6.5,
+                bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5},
             )
     axis.set_xticks(places, [f"{workers}" for workers in middle.index])
     axis.set_ylim(0, 1.12 * high.max())
