@@ -94,7 +94,8 @@ def jobs_of(configfile: Path, targets: Sequence[str]) -> tuple[list[Job], Any]:
                 raise SystemExit(said.getvalue()) from None
             # Snakemake's interface gives no access to the graph of jobs.
             dag = workflow._workflow.dag
-            found = [job for job in dag.jobs if not job.is_norun]
+            # Figure 4's measurements hold a whole machine, whatever its size; they are in no schedule.
+            found = [job for job in dag.jobs if not job.is_norun and job.threads < MOST_DEVICES]
             numbers = {job: number for number, job in enumerate(found)}
             written = [costs.of(job.rule.name, job.wildcards_dict)[1] for job in found]
             jobs = []
@@ -255,6 +256,9 @@ def report(what: str, jobs: Sequence[Job], seconds: Sequence[float | None], core
     """Print the table of some jobs."""
     missing = Counter(job.rule for job, value in zip(jobs, seconds, strict=True) if value is None)
     print(f"\n{what}: {len(jobs):,} jobs")
+    if not any(seconds):
+        print("nothing of it was measured")
+        return
     if missing:
         print("not measured, counted as 0 s: " + ", ".join(f"{rule} ({count})" for rule, count in missing.items()))
     tasks = [

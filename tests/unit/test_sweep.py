@@ -180,6 +180,16 @@ def test_the_jobs_are_those_of_a_dry_run(planned, configfile: Path, tmp_path: Pa
     assert counts == {rule: sum(job.rule == rule for job in jobs) for rule in counts}
 
 
+def test_what_holds_a_whole_machine_is_in_no_schedule(tmp_path: Path) -> None:
+    """Figure 4's measurements; of its drawing alone nothing is known."""
+    configfile = tmp_path / "config.yaml"
+    configfile.write_text(yaml.safe_dump(SMALL | {"targets": ["pruning_times"]}))
+    command = [sys.executable, str(ROOT / "benchmarks/sweep.py"), "--configfile", str(configfile)]
+    said = subprocess.run(command, cwd=tmp_path, check=True, text=True, stdout=subprocess.PIPE).stdout
+    assert "measure_pruning" not in said
+    assert "nothing of it was measured" in said
+
+
 def test_what_asks_for_an_accelerator_is_what_the_rules_say(planned) -> None:
     jobs, _ = planned
     asking = {(job.rule, job.wildcards["experiment"]) for job in jobs if job.accelerators}
