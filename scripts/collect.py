@@ -28,7 +28,9 @@ def gather(audit: Audit) -> list[dict]:
         if not audit.unfit:
             measured = artifacts.read_json(result)
             dense = artifacts.read_json(audit.plan["paths"]["dense"].format(**row))
-            seconds = audit.provenance[paths["subnetwork"]]["seconds"]
+            pruned = audit.provenance[paths["subnetwork"]]
+            # With several workers: without their start.
+            seconds = pruned.get("workers", pruned)["seconds"]
             rows.append({**row, **measured, **dense, **latency_ratios(audit.provenance[result]), "seconds": seconds})
     return rows
 

@@ -1,6 +1,7 @@
 """What the jobs of a run cost, roughly: said before it starts, and by which its progress is told."""
 
 import math
+import os
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -41,8 +42,6 @@ class Costs:
         "terms": 1.0,
         "subset": 0.6,
         "report": 6.0,
-        # With the default settings, on two cores.
-        "measure_pruning": 600.0,
         # With the default grids.
         "smallest_singular_values": 5.0,
         "condition_numbers": 4.0,
@@ -61,6 +60,8 @@ class Costs:
     def of(self, rule: str, wildcards: dict[str, str]) -> tuple[float, float]:
         """Seconds on one core, and bytes on disk, of a job."""
         start = self.START.get(rule, 2.0)
+        if rule == "measure_pruning":
+            return self.of_figure4(wildcards["part"]), 1e5
         if rule not in STAGES_OF_NETWORKS:
             return start, 1e5
         experiment = self.chain.experiment(wildcards["experiment"])
@@ -115,6 +116,23 @@ class Costs:
         images = min(method.batch_size, examples) + min(method.probe_size, examples)
         pruning = FORWARDS_OF_A_PRUNING * images * forward / method.workers
         return start + pruning * (CALIBRATION_TRIES if rule == "calibrate" else 1), 4.0 * parameters
+
+    def of_figure4(self, part: str) -> float:
+        """Seconds of the whole machine that it takes to measure pruning times."""
+        times, cores = self.chain.configuration.pruning_times, os.cpu_count() or 1
+        if part == "two_layer":
+            neurons = times.two_layer
+            each = neurons.steps * self.SELECTION_SECONDS + 2 * neurons.inputs / self.rate()
+            once = neurons.examples * neurons.width * each
+        else:
+            layers = times.layers
+            multiply_adds, _, size = DEEP.get((layers.architecture, layers.form), DEEP_OTHERS)
+            images = len(layers.blocks) * layers.steps * layers.candidates * layers.batch_size
+            # Half of the network follows a cut, in the mean.
+            once = images * multiply_adds * (layers.size / size) ** 2 / self.rate()
+        # The first measurement of each is thrown away.
+        shared = sum(1 / min(workers, cores) for workers in times.workers)
+        return START_OF_WORKERS + once * (times.repetitions + 1) * shared
 
     def segment(self, marks: list[int], stop: int) -> tuple[int, bool]:
         """Iterations of the segment that ends at `stop`, and whether its checkpoint stays on disk."""

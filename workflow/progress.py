@@ -52,6 +52,7 @@ class Reporter(logging.Filter):
         self.workflow, self.costs = workflow, costs
         self.jobs: dict[int, float] = {}
         self.began = self.printed = time.monotonic()
+        self.started = time.time()
         self.spent = 0.0
         self.announced = False
 
@@ -80,7 +81,8 @@ class Reporter(logging.Filter):
             if job.is_norun:
                 continue
             cost, size = self.costs.of(job.rule.name, job.wildcards_dict)
-            threads = min(job.threads, cores)
+            # Not `job.threads`: in a dry run Snakemake believes that there is one core.
+            threads = min(job.rule.resources["_cores"].evaluate(job.wildcards).value, cores)
             self.jobs[job.jobid] = cost * threads
             counts[job.rule.name] += 1
             seconds[job.rule.name] += cost * threads / cores
@@ -92,10 +94,18 @@ class Reporter(logging.Filter):
         lines += [f"{name.ljust(width)} {counts[name]:7,}   {duration(seconds[name])}" for name in names]
         total, free = seconds.total(), shutil.disk_usage(self.costs.folder()).free
         lines += [f"{'total'.ljust(width)} {counts.total():7,}   {duration(total)}", ""]
-        what = "the sum over all jobs, on one core each" if cluster else f"for {cores} of this machine's cores"
+        what = (
+            "the sum over all jobs, on one core each, without waiting"
+            if cluster
+            else f"for {cores} of this machine's cores"
+        )
         faster = "; an accelerator is much faster" if self.costs.accelerated else ""
         lines.append(f"A rough estimate, {what}{faster}. Disk: {amount(disk)}, {amount(free)} are free.")
         configuration = self.costs.chain.configuration
+        if cluster and configuration.device == "auto":
+            lines.append(
+                "All jobs take CPUs, because other machines' accelerators are not known; `device: cuda` asks for them."
+            )
         off = [name for name in configuration.targets if configuration.switched_off(name)]
         lines += [f"{name} is left out: its folder of images is not named (path: null)." for name in off]
         if disk > free:
@@ -122,9 +132,10 @@ class Reporter(logging.Filter):
         for path in record.log:
             try:
                 lines = Path(path).read_text(errors="replace").splitlines()
+                old = Path(path).stat().st_mtime < self.started
             except OSError:
                 continue
-            if not lines:
+            if old or not lines:
                 continue
             shown = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
             self.say(f"The end of its log, {path}:\n{shown}\n")

@@ -82,14 +82,14 @@ def test_the_figure_shows_medians_ranges_the_ideal_and_what_is_crowded():
     assert not any(bar.get_hatch() for container in second.containers for bar in container if hasattr(bar, "get_hatch"))
     assert {text.get_text() for text in first.texts} == {"1.57x", "1.32x"}
     assert {"more workers than cores", "ideal: time of one / workers"} <= set(legend_of(figure))
-    assert figure.get_suptitle() == "Pruning time, median and range of 2; workers with a core each"
+    assert figure.get_suptitle() == "Pruning time, median and range of 2; on CPU cores"
     assert second.get_title() == "two-layer network\n64 neurons"
 
 
 def test_accelerators_and_a_single_repetition():
     table = pruning_times_table([measured("layer1.1.conv1", "NVIDIA")])
     figure = figure4(table[table["repetition"] == 0], FAST)
-    assert figure.get_suptitle() == "Pruning time; workers with an accelerator each"
+    assert figure.get_suptitle() == "Pruning time; on accelerators"
     assert "more workers than accelerators" in legend_of(figure)
 
 

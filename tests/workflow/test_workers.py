@@ -264,7 +264,7 @@ def test_over_two_nodes_of_an_allocation(digits: Path, tmp_path: Path) -> None:
     (tmp_path / "srun").write_text(SRUN)
     (tmp_path / "srun").chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    selection.environment = {"SLURM_JOB_ID": "77", "SLURMD_NODENAME": "localhost", "PATH": path}
+    selection.environment = {"SLURM_JOB_ID": "77", "PATH": path}
     together = selection.make("--workers", "4", "--nodes", "2", name="four")
     assert together.read_bytes() == alone.read_bytes()
     assert artifacts.read_provenance(together)["workers"]["number"] == 4
@@ -305,6 +305,7 @@ def test_other_workers_run_nothing_again_and_the_command_tells_of_them(tmp_path:
     [
         ({"workers": 21}, "method greedy has 21 workers, and network width-20 only 20 neurons"),
         ({"workers": 3, "nodes": 2}, "workers: 3 cannot be spread evenly over 2 nodes"),
+        ({"workers": 2, "nodes": 2}, "methods.greedy.nodes: 2 are asked for, and this run stays on one machine"),
         ({"workers": 0}, "greater than or equal to 1, got 0"),
         ({"graph": "star"}, "got 'star'"),
     ],

@@ -42,6 +42,20 @@ def device():
     return devices.resolve(CONFIGURATION.device, os.environ)
 
 
+def check_nodes():
+    """Raises UserError where workers are to be spread over nodes that this run does not have."""
+    if ELSEWHERE or "SLURM_JOB_ID" in os.environ:
+        return
+    used = {name for experiment in CONFIGURATION.target_experiments for name in CHAIN.experiment(experiment).methods}
+    for name in sorted(used):
+        nodes = getattr(CONFIGURATION.methods[name], "nodes", 1)
+        if nodes > 1:
+            raise UserError(
+                f"methods.{name}.nodes: {nodes} are asked for, and this run stays on one machine; submit it "
+                "(snakemake --workflow-profile profiles/slurm, see docs/cluster.md), or set nodes: 1"
+            )
+
+
 try:
     CONFIGURATION = load_configuration(config)
     CHAIN = Chain(CONFIGURATION)
@@ -49,6 +63,7 @@ try:
     CHAIN.check_style()
     # Without a device to count, jobs that ask for one would run one after the other for nothing.
     GPU = int(device() == "cuda")
+    check_nodes()
 except UserError as error:
     raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}") from None
 

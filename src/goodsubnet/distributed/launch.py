@@ -65,7 +65,7 @@ def _everywhere(machine: Machine) -> list[str]:
     if machine.nodes == 1:
         return []
     if "SLURM_JOB_ID" not in os.environ:
-        raise UserError(f"nodes: {machine.nodes} asked, but this is not a Slurm allocation; set nodes: 1, or submit it")
+        raise UserError(f"nodes: {machine.nodes} asked, but this is not a Slurm allocation; set nodes: 1")
     each = [f"--nodes={machine.nodes}", f"--ntasks={machine.nodes}", "--ntasks-per-node=1"]
     # Without `cpu-bind` Slurm may tie all workers of a node to one core.
     return ["srun", *each, "--cpu-bind=none", "--kill-on-bad-exit=1"]

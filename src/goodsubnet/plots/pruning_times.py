@@ -67,10 +67,10 @@ def figure4(table: pd.DataFrame, style: Mapping) -> Figure:
         for axis in axes:
             axis.set_xlabel("workers")
         repetitions = table["repetition"].nunique()
-        device = "a core each" if (table["device"] == "cpu").all() else "an accelerator each"
+        device = "CPU cores" if (table["device"] == "cpu").all() else "accelerators"
         ideal = table["workers"].min() == 1
         title = "Pruning time" if repetitions == 1 else f"Pruning time, median and range of {repetitions}"
-        figure.suptitle(f"{title}; workers with {device}", fontsize=9.5)
+        figure.suptitle(f"{title}; on {device}", fontsize=9.5)
         handles = [
             Patch(facecolor=colour, label="selection"),
             Patch(**COMMUNICATION, label="communication and waiting"),
