@@ -34,6 +34,7 @@ class Chain(StageSettings):
         self.plan = f"{experiment}/plan/{{table}}/{{digest}}"
         self.collect = f"{experiment}/evaluations"
         self.required = f"{experiment}/required_pretraining"
+        self.answers = f"{experiment}/answers"
         self.bounds = f"{experiment}/theory/bounds"
         self.thresholds = f"{experiment}/theory/thresholds"
         self.figures = f"{experiment}/figures"
@@ -195,10 +196,11 @@ class Chain(StageSettings):
             return [f"{self.random_matrices}/figures/figure{ending}" for ending in endings]
         if experiment == PRUNING_TIMES:
             return [f"{self.pruning_times}/figures/figure4.{ending}" for ending in ("png", "csv")]
+        paths = [f"{self.figures}/answers.png", f"{self.answers}.csv"]
         if self.configuration.kind_of(experiment) == "deep":
-            paths = [f"{self.figures}/accuracy.png", f"{self.accuracy_table}.csv"]
+            paths += [f"{self.figures}/accuracy.png", f"{self.accuracy_table}.csv"]
         else:
-            paths = [f"{self.figures}/figure1.png", f"{self.figures}/curves.png"]
+            paths += [f"{self.figures}/figure1.png", f"{self.figures}/curves.png"]
         paths += [f"{self.required}.csv", f"{self.collect}.csv"]
         if self.bounded_methods(experiment):
             paths += [f"{self.figures}/{name}.png" for name in ("bounds", "terms", "thresholds")]

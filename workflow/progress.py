@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from costs import Costs
+from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
 LOG_LINES = 20
 SECONDS_BETWEEN_LINES = 15
+# Files that hold a line for the end of a run.
+SENTENCES = ("/answers.txt",)
 
 
 # Events that the lines below stand for.
@@ -65,8 +68,12 @@ class Reporter(logging.Filter):
             self.spent += self.jobs.get(record.job_id, 0.0)
         elif event == LogEvent.PROGRESS:
             self.progress(record.done, record.total)
+            if record.done == record.total:
+                self.conclude()
         elif event == LogEvent.JOB_ERROR:
             self.failure(record)
+        elif str(record.msg).startswith(NOTHING_TO_BE_DONE_MSG):
+            self.conclude()
         if event in REPLACED or str(record.msg).startswith(UNWANTED):
             record.quietness = Quietness.RULES
         return True
@@ -123,6 +130,15 @@ class Reporter(logging.Filter):
             left = f", about {duration((now - self.began) / self.spent * (work - self.spent))} left"
         filled = round(30 * (self.spent / work if work else 1))
         self.say(f"[{'#' * filled}{'.' * (30 - filled)}] {done:,} of {total:,} jobs{left}")
+
+    def conclude(self) -> None:
+        """What came out, in a line for each experiment: the texts among the files that were asked for."""
+        if self.workflow.dryrun:
+            return
+        asked = [str(path) for job in self.workflow.dag.jobs for path in job.output if str(path).endswith(SENTENCES)]
+        lines = [Path(path).read_text().strip() for path in sorted(asked) if Path(path).exists()]
+        if lines:
+            self.say("\n" + "\n".join(lines) + "\n")
 
     def failure(self, record: logging.LogRecord) -> None:
         self.say(f"\nThe job {record.rule_name} failed ({', '.join(record.output)}).")

@@ -149,10 +149,16 @@ class StageSettings:
         return {}, []
 
     def _required_pretraining(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
-        deep = self.configuration.kind_of(experiment) == "deep"
-        # Tables 1 and 2 are of the test accuracy.
-        accuracy = "test_accuracy" if deep else self.configuration.figures.accuracy
+        accuracy = self.accuracy_of(experiment)
         return {"accuracy": accuracy, "margin": self.configuration.theory.certificate_margin}, []
+
+    def _answers(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
+        margin, method = self.configuration.answer.margin, self.experiment(experiment).methods[0]
+        return {"accuracy": self.accuracy_of(experiment), "margin": margin, "method": method}, []
+
+    def _answers_figure(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
+        margin, method = self.configuration.answer.margin, self.experiment(experiment).methods[0]
+        return {"style": self._style(), "margin": margin, "method": method}, []
 
     def _bounds(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
         return {"loss": self.experiment(experiment).pretrain.loss, "error": self.configuration.theory.error}, []
@@ -202,6 +208,11 @@ class StageSettings:
 
     def _figure4(self) -> tuple[dict[str, Any], list[str]]:
         return {"style": self._style()}, []
+
+    def accuracy_of(self, experiment: str) -> str:
+        """The column of accuracies that an experiment is judged by; Tables 1 and 2 are of the test accuracy."""
+        deep = self.configuration.kind_of(experiment) == "deep"
+        return "test_accuracy" if deep else self.configuration.figures.accuracy
 
     # ---- what a method needs
 

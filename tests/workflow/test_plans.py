@@ -8,7 +8,8 @@ import pytest
 from conftest import Project
 
 # What follows the evaluations whenever one of them was made or remade.
-TABLES = {"plan": 1, "collect": 1, "required_pretraining": 1, "draw_figure1": 1, "draw_curves": 1}
+TABLES = {"plan": 1, "collect": 1, "answers": 1, "required_pretraining": 1}
+TABLES |= {"draw_answers": 1, "draw_figure1": 1, "draw_curves": 1}
 # What greedy selection adds to that.
 THEORY = {"plan": 2, "bounds": 1, "thresholds": 1, "draw_bounds": 1, "draw_terms": 1, "draw_thresholds": 1}
 
@@ -104,7 +105,12 @@ def test_the_code_of_a_plot_only_redraws(run: Project) -> None:
 
 def test_colours_only_redraw(run: Project) -> None:
     run.settings["figures"] = {"colormap": "cividis"}
-    assert run.plan() == {"draw_figure1": 1, "draw_curves": 1}
+    assert run.plan() == {"draw_answers": 1, "draw_figure1": 1, "draw_curves": 1}
+
+
+def test_another_margin_only_answers_anew(run: Project) -> None:
+    run.settings["answer"] = {"margin": 0.05}
+    assert run.plan() == {"answers": 1, "draw_answers": 1}
 
 
 def test_comments_and_docstrings_run_nothing(run: Project) -> None:

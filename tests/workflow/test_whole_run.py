@@ -93,6 +93,14 @@ def test_figures_tables_and_report_are_there(run: Project) -> None:
     }
 
 
+def test_a_run_ends_with_its_answer_and_so_does_the_next_one(run: Project) -> None:
+    (line,) = (run.folder / "results/small/answers.txt").read_text().splitlines()
+    assert "(width-" in line
+    again = run.snakemake().stdout
+    assert again.index(line) < again.index("Nothing to be done")
+    assert line not in run.snakemake("-n").stdout
+
+
 def test_the_report_needs_nothing_from_outside(run: Project) -> None:
     page = (run.folder / "results/small/report.html").read_text()
     assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?:', page)

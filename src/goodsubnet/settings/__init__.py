@@ -3,12 +3,13 @@
 The JSON schema (config/schema.json) and the table of config/README.md are generated from these models.
 Imports nothing heavy, because the workflow is parsed with it.
 
-    datasets, networks, training, methods, theory, pruning_times, figures
+    datasets, networks, training, methods, theory, pruning_times, answer, figures
                     the parts of a configuration
     configuration   the whole, and what must fit together; `load_configuration`
     faults          what is wrong, in words
 """
 
+from goodsubnet.settings.answer import AnswerSettings
 from goodsubnet.settings.base import Count, Iteration, Model, Name, Positive
 from goodsubnet.settings.configuration import (
     PRUNING_TIMES,
@@ -48,6 +49,7 @@ from goodsubnet.settings.training import (
 __all__ = [
     "PRUNING_TIMES",
     "RANDOM_MATRICES",
+    "AnswerSettings",
     "BaselineLayerSettings",
     "Cifar10",
     "ConditionNumbers",
@@ -101,5 +103,5 @@ def documented_models() -> list[type[Model]]:
         *(MethodSettings, NeuronMethodSettings, LayerMethodSettings, BaselineLayerSettings),
         *method_models,
         *(Experiment, Pretrain, StableFraction, EveryCheckpoint, DeepPretrain, Crop, ResizedCrop, Finetune, Theory),
-        *(RandomMatrices, SmallestSingularValues, ConditionNumbers, Figures),
+        *(RandomMatrices, SmallestSingularValues, ConditionNumbers, AnswerSettings, Figures),
     ]

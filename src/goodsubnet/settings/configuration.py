@@ -9,6 +9,7 @@ from goodsubnet.data.known import known_class_names, known_train_class_counts
 from goodsubnet.data.labels import check_groups
 from goodsubnet.data.subsets import check_subset_size
 from goodsubnet.errors import UserError
+from goodsubnet.settings.answer import AnswerSettings
 from goodsubnet.settings.base import Count, Iteration, Model, Name, Positive
 from goodsubnet.settings.datasets import Cifar10, Digits, Folder, Mnist
 from goodsubnet.settings.faults import explain
@@ -103,6 +104,7 @@ class Configuration(Model):
     theory: Theory = Field(default_factory=Theory, description="what the theory's tables ask")
     random_matrices: RandomMatrices = Field(default_factory=RandomMatrices, description="Figures 2 and 3")
     pruning_times: PruningTimes = Field(default_factory=PruningTimes, description="Figure 4")
+    answer: AnswerSettings = Field(default_factory=AnswerSettings, description="what counts as enough")
     figures: Figures = Field(default_factory=Figures, description="how figures look")
 
     @field_validator("methods")

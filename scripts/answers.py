@@ -1,0 +1,24 @@
+"""Answer from which checkpoint on pre-training is enough, and say it in a line."""
+
+import pandas
+
+from goodsubnet.answers import answers, sentence
+from goodsubnet.jobs import Job, parser, run
+from goodsubnet.theory.text import as_csv
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--table", required=True, help="the measurements of the experiment")
+    args = arguments.parse_args(argv)
+    with Job("answers", args.output, args.settings, {"table": args.table}) as job:
+        settings = job.settings
+        table = answers(pandas.read_csv(args.table), settings["accuracy"], settings["margin"])
+        line = sentence(table, settings["method"])
+        job.save(".csv", as_csv(table))
+        job.save(".txt", f"{line}\n".encode())
+        print(line, table.to_string(), sep="\n\n")
+
+
+if __name__ == "__main__":
+    run(main)
