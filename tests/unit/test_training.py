@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from goodsubnet.data.order import BatchOrder
 from goodsubnet.errors import UserError
-from goodsubnet.training import LOSSES, schedule_of, tensor_batches, train
+from goodsubnet.training import LOSSES, GradientDescent, schedule_of, tensor_batches, train
 
 
 def trained(start: int, stop: int, weight: float, batches, **named) -> tuple[float, list[int]]:
@@ -112,3 +112,21 @@ def test_losses_are_those_of_the_formulas():
     expected = -np.log(np.exp(logits)[[0, 1], [2, 2]] / np.exp(logits).sum(1)).mean()
     found = LOSSES["cross_entropy"](torch.tensor(logits), torch.tensor([2, 2])).item()
     assert found == pytest.approx(expected)
+
+
+def test_plain_gradient_descent_is_torchs_to_the_last_bit():
+    generator = torch.Generator().manual_seed(0)
+    starts = [torch.randn(shape, generator=generator) for shape in ((30, 7), (30,))]
+    batches = [(torch.randn(11, 7, generator=generator), torch.randn(11, generator=generator)) for _ in range(20)]
+    results = []
+    for optimizer in (GradientDescent, torch.optim.SGD):
+        a, b = (start.clone().requires_grad_() for start in starts)
+
+        def loss_of(inputs: torch.Tensor, targets: torch.Tensor, a=a, b=b) -> torch.Tensor:
+            return LOSSES["squared"](torch.tanh(inputs @ a.T) @ b, targets)
+
+        train(optimizer([a, b], 0.037), loss_of, batches, 0, 20, lambda done: None)
+        results.append((a.detach(), b.detach()))
+    for ours, torchs, start in zip(*results, starts, strict=True):
+        assert torch.equal(ours, torchs)
+        assert not torch.equal(ours, start)

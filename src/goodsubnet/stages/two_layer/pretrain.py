@@ -20,7 +20,7 @@ def pretrain(job: Job, machine: Machine, seed: int, iteration: int, saving: Savi
     import torch
 
     from goodsubnet.networks.two_layer import forward, forward_in_blocks
-    from goodsubnet.training import LOSSES, prepare_torch, tensor_batches, train
+    from goodsubnet.training import LOSSES, GradientDescent, prepare_torch, tensor_batches, train
 
     settings, architecture = job.settings, job.settings["architecture"]
     prepare_torch(leased, settings["threads"], settings["deterministic"])
@@ -47,7 +47,7 @@ def pretrain(job: Job, machine: Machine, seed: int, iteration: int, saving: Savi
     print(f"training from iteration {start:,} to {iteration:,} on {leased.name}", flush=True)
     with deferred_signals():
         train(
-            torch.optim.SGD(parameters.values(), lr=step),
+            GradientDescent(parameters.values(), step),
             lambda x, y: LOSSES[settings["loss"]](forward(parameters, x, activation), y),
             tensor_batches(inputs, targets, order, start, iteration),
             start,
