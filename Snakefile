@@ -2,7 +2,8 @@
 
 The chain: prepare -> subset -> pretrain (a job a checkpoint) -> prune -> [finetune] -> evaluate -> collect -> figures,
 tables -> report. The tolerance of pruning deep networks: pretrain (the last checkpoint) -> calibrate -> prune.
-Beside it, for greedy selection: prune -> terms -> bounds -> thresholds -> figures. And the random matrices of Figures 2, 3,
+Beside it, for greedy selection: prune -> terms -> bounds -> thresholds -> figures. When to stop: pretrain -> observe ->
+stopping -> figure. And the random matrices of Figures 2, 3,
 and the pruning times of Figure 4.
 """
 
@@ -23,6 +24,7 @@ include: "workflow/rules/answers.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/theory.smk"
+include: "workflow/rules/stopping.smk"
 include: "workflow/rules/random_matrices.smk"
 include: "workflow/rules/pruning_times.smk"
 include: "workflow/rules/report.smk"

@@ -30,7 +30,22 @@ def parts_of(job: Any, jobs: Sequence[Any], costs: Any) -> dict[Part, float]:
     if is_deep(job, costs):
         # A process that reads a network and images: as a pre-training of no iterations.
         start = {("pretrain", "deep", "process"): 1, ("pretrain", network, "job"): 1}
+        if rule == "observe":
+            return {**start, ("pretrain", network, "image"): 3 * min(job.settings["probe"], examples)}
         return start | _parts_of_deep(job, jobs, images)
+    if rule == "observe":
+        # A pruning of the probe.
+        method = [
+            *costs.chain.bounded_methods(names["experiment"]),
+            *costs.chain.experiment(names["experiment"]).methods,
+        ][0]
+        probe = min(job.settings["probe"], examples)
+        subject = f"{network} {method}"
+        return {
+            ("prune", "two_layer", "process"): 1,
+            ("prune", subject, "job"): 1,
+            ("prune", subject, "example"): probe,
+        }
     counts: dict[Part, float] = {(rule, "two_layer", "process"): 1}
     subject = f"{network} {names['method']}" if rule == "prune" else network
     counts[rule, subject, "job"] = 1

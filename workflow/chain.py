@@ -31,12 +31,14 @@ class Chain(StageSettings):
         self.finetune = f"{experiment}/finetune/{{method}}/{CELL}"
         self.evaluate = f"{experiment}/evaluate/{{method}}/{CELL}"
         self.terms = f"{experiment}/terms/{{method}}/{CELL}"
+        self.observe = f"{experiment}/observe/{CELL}"
         self.plan = f"{experiment}/plan/{{table}}/{{digest}}"
         self.collect = f"{experiment}/evaluations"
         self.required = f"{experiment}/required_pretraining"
         self.answers = f"{experiment}/answers"
         self.bounds = f"{experiment}/theory/bounds"
         self.thresholds = f"{experiment}/theory/thresholds"
+        self.stopping = f"{experiment}/stopping"
         self.figures = f"{experiment}/figures"
         self.accuracy_table = f"{experiment}/tables/accuracy"
         self.report = f"{experiment}/report"
@@ -51,18 +53,19 @@ class Chain(StageSettings):
     def _plan(self, experiment: str, table: str) -> tuple[dict[str, Any], list[str]]:
         """What a table is made from: its grid, with where each artifact lies and the settings it must have.
 
-        table: "evaluations", of all methods, or "bounds", of the greedy ones.
+        table: "evaluations", of all methods, "bounds", of the greedy ones, or "stopping", of the checkpoints alone.
         """
         chosen = self.experiment(experiment)
         last, methods = {
             "evaluations": ("evaluate", list(chosen.methods)),
             "bounds": ("terms", self.bounded_methods(experiment)),
+            "stopping": ("observe", []),
         }[table]
         stages = {
             "prepare": self.settings("prepare", dataset=chosen.dataset),
             "subset": self.settings("subset", experiment=experiment),
         }
-        if chosen.finetune:
+        if chosen.finetune and methods:
             stages["finetune"] = self.settings("finetune", experiment=experiment)
         for network in chosen.networks:
             stages[f"pretrain {network}"] = self.settings("pretrain", experiment=experiment, network=network)
@@ -150,6 +153,9 @@ class Chain(StageSettings):
     def measured_terms(self, experiment: str) -> list[str]:
         return self._paths(f"{self.terms}.json", experiment, methods=self.bounded_methods(experiment))
 
+    def observations(self, experiment: str) -> list[str]:
+        return self._paths(f"{self.observe}.json", experiment)
+
     def terms_table(self, experiment: str) -> list[str]:
         """The table of the terms, where there is one."""
         return [f"{self.bounds}.terms.csv".format(experiment=experiment)] if self.bounded_methods(experiment) else []
@@ -206,6 +212,8 @@ class Chain(StageSettings):
             paths += [f"{self.figures}/{name}.png" for name in ("bounds", "terms", "thresholds")]
             paths += [f"{self.bounds}.violations.csv", f"{self.bounds}.terms.csv"]
             paths += [f"{self.thresholds}.csv", f"{self.thresholds}.laws.csv"]
+        if self.watched(experiment):
+            paths += [f"{self.figures}/stopping.png", f"{self.stopping}.scores.csv", f"{self.stopping}.csv"]
         return [path.format(experiment=experiment) for path in paths]
 
     def products(self, experiment: str) -> list[str]:
@@ -216,7 +224,8 @@ class Chain(StageSettings):
         if experiment in (RANDOM_MATRICES, PRUNING_TIMES):
             return [*self.reported(experiment), page]
         # The plans are asked for, too: Snakemake does not miss one while the table that it belongs to is there.
-        tables = ["evaluations", "bounds"] if self.bounded_methods(experiment) else ["evaluations"]
+        tables = ["evaluations", *(["bounds"] if self.bounded_methods(experiment) else [])]
+        tables += ["stopping"] if self.watched(experiment) else []
         plans = [self.plan_path(experiment, table) for table in tables]
         return [*plans, *self.reported(experiment), page, *self.last_checkpoints(experiment)]
 

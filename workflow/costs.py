@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from chain import Chain
 
-STAGES_OF_NETWORKS = {"pretrain", "calibrate", "prune", "finetune", "evaluate", "terms"}
+STAGES_OF_NETWORKS = {"pretrain", "calibrate", "prune", "finetune", "evaluate", "terms", "observe"}
 # Multiply-adds of an image, parameters, and the height of the images that they are counted for.
 DEEP = {
     ("resnet34", "cifar"): (1.159e9, 21.3e6, 32),
@@ -40,6 +40,7 @@ class Costs:
         "prune": 2.0,
         "evaluate": 0.8,
         "terms": 1.0,
+        "observe": 0.8,
         "subset": 0.6,
         "report": 6.0,
         # With the default grids.
@@ -78,6 +79,11 @@ class Costs:
             return start + work / self.rate(), 4.0 * width * (inputs + 1) * kept + 1e4
         if rule == "terms":
             return start + examples * (pixels_width / self.rate() + width * self.TERMS_SECONDS), 1e4
+        if rule == "observe":
+            probe = min(examples, self.chain.configuration.stopping.probe)
+            selection = self.chain.configuration.observing_selection(wildcards["experiment"])
+            selecting = (selection.get("steps") or selection["distinct"]) * self.SELECTION_SECONDS
+            return start + probe * (pixels_width / self.rate() + width * selecting), 1e4
         method = self.chain.configuration.methods[wildcards["method"]]
         steps = method.steps or method.distinct
         if rule == "evaluate":
@@ -110,6 +116,9 @@ class Costs:
             return start + images * forward / 2, 4.0 * parameters
         if rule == "evaluate":
             return start + 2 * (examples + test) * forward, 1e4
+        if rule == "observe":
+            # The dense network, and the subnetwork twice.
+            return start + 3 * min(examples, self.chain.configuration.stopping.probe) * forward, 1e4
         method = self.chain.configuration.methods[wildcards["method"]]
         if method.algorithm != "layer_greedy":
             return start, 4.0 * parameters

@@ -111,6 +111,9 @@ class Needs:
             # spectrum is of the outputs in float64, twice.
             spectrum = 16e-6 * examples * width if examples <= width else 0
             return SMALL + images + 3 * weights + 1.1 * outputs + spectrum
+        if rule == "observe":
+            probe = min(examples, self.chain.configuration.stopping.probe)
+            return SMALL + 3 * weights + 1.1 * 4e-6 * probe * width
         method = self.chain.configuration.methods[wildcards["method"]]
         if method.algorithm != "greedy":
             return SMALL + images + 2 * weights
@@ -134,7 +137,7 @@ class Needs:
             batch, processes = experiment.pretrain.batch_size, experiment.pretrain.processes
         elif rule == "finetune":
             batch = experiment.finetune.batch_size
-        elif rule == "evaluate":
+        elif rule in ("evaluate", "observe"):
             batch = EVALUATED_AT_ONCE
         else:
             batch = getattr(self.chain.configuration.methods[wildcards["method"]], "batch_size", EVALUATED_AT_ONCE)

@@ -14,6 +14,8 @@ from goodsubnet.fingerprint import fingerprint
 from goodsubnet.settings import Configuration, Distributed, Experiment
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
+# A rule must see some checkpoints to stop before the last one.
+LEAST_WATCHED = 3
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "scikit-learn's digits"}
 
 
@@ -99,6 +101,38 @@ class StageSettings:
         }
         return chosen, []
 
+    def _observe(self, experiment: str, network: str) -> tuple[dict[str, Any], list[str]]:
+        pretrain, architecture = self.experiment(experiment).pretrain, self.configuration.networks[network]
+        stopping = self.configuration.stopping
+        chosen = {
+            "experiment": experiment,
+            "network": network,
+            "architecture": architecture.model_dump(),
+            "kind": architecture.kind,
+            "probe": stopping.probe,
+            "threads": self.configuration.threads.prune,
+        }
+        if architecture.kind == "deep":
+            chosen |= {"share": stopping.share, "deterministic": self.configuration.deterministic}
+        else:
+            chosen |= {"inputs": pretrain.inputs, "loss": pretrain.loss}
+            chosen["selection"] = self.configuration.observing_selection(experiment)
+        return chosen, [f"stages.{architecture.kind}.observe"]
+
+    def _stopping(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
+        chosen = self.experiment(experiment)
+        rules = {name: rule.model_dump() for name, rule in self.configuration.stopping.rules.items()}
+        return {
+            "rules": rules,
+            "accuracy": self.judged_accuracy(experiment),
+            "method": chosen.methods[0],
+            "iterations": chosen.pretrain.iterations,
+            "batch_size": chosen.pretrain.batch_size,
+        }, sorted({f"stopping.rules.{rule['rule']}" for rule in rules.values()})
+
+    def _stopping_figure(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
+        return {"style": self._style(), "accuracy": self.judged_accuracy(experiment)}, []
+
     def _reading(self, experiment: str, network: str) -> dict[str, Any]:
         """What is needed to compute the outputs of a trained network and their loss."""
         pretrain, architecture = self.experiment(experiment).pretrain, self.configuration.networks[network]
@@ -149,12 +183,12 @@ class StageSettings:
         return {}, []
 
     def _required_pretraining(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
-        accuracy = self.accuracy_of(experiment)
+        accuracy = self.judged_accuracy(experiment)
         return {"accuracy": accuracy, "margin": self.configuration.theory.certificate_margin}, []
 
     def _answers(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
         margin, method = self.configuration.answer.margin, self.experiment(experiment).methods[0]
-        return {"accuracy": self.accuracy_of(experiment), "margin": margin, "method": method}, []
+        return {"accuracy": self.judged_accuracy(experiment), "margin": margin, "method": method}, []
 
     def _answers_figure(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
         margin, method = self.configuration.answer.margin, self.experiment(experiment).methods[0]
@@ -209,10 +243,16 @@ class StageSettings:
     def _figure4(self) -> tuple[dict[str, Any], list[str]]:
         return {"style": self._style()}, []
 
-    def accuracy_of(self, experiment: str) -> str:
-        """The column of accuracies that an experiment is judged by; Tables 1 and 2 are of the test accuracy."""
+    # ---- what is asked of an experiment
+
+    def judged_accuracy(self, experiment: str) -> str:
+        """The accuracy that says how good a subnetwork is; Tables 1 and 2 are of the test accuracy."""
         deep = self.configuration.kind_of(experiment) == "deep"
         return "test_accuracy" if deep else self.configuration.figures.accuracy
+
+    def watched(self, experiment: str) -> bool:
+        """Whether the stopping rules are scored on it: with fewer checkpoints there is nothing to stop."""
+        return len(self.experiment(experiment).pretrain.checkpoint_iterations) >= LEAST_WATCHED
 
     # ---- what a method needs
 

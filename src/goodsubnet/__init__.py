@@ -11,3 +11,12 @@ def load_network(path):
     from goodsubnet.networks.files import load_network
 
     return load_network(path)
+
+
+def __getattr__(name):
+    """`Watch`, the callback for training loops, imported when it is asked for: its settings need pydantic."""
+    if name == "Watch":
+        from goodsubnet.stopping.callback import Watch
+
+        return Watch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,19 +33,11 @@ class Audit:
         `subnetwork` and, where the plan has one, `finetuned`.
         """
         grid = self.plan["grid"]
-        for network, examples, seed in itertools.product(grid["networks"], grid["examples"], grid["seeds"]):
-            trial = {"experiment": grid["experiment"], "dataset": grid["dataset"], "network": network}
-            trial |= {"width": grid["networks"][network], "examples": examples, "seed": seed}
-            sources = {"data": self.check("prepare", "prepare", {}, trial)}
-            sources["subset"] = self.check("subset", "subset", dict(sources), trial)
-            previous, checkpoints = {}, {}
-            for iteration in grid["iterations"]:
-                cell = {**trial, "iteration": iteration}
-                checkpoints[iteration] = self.check("pretrain", f"pretrain {network}", {**sources, **previous}, cell)
-                previous = {"previous": checkpoints[iteration]}
+        for trial, sources, checkpoints in self.trainings():
+            network = trial["network"]
             tolerances = {}
             for method in grid["calibrated"]:
-                last = {**sources, "checkpoint": previous["previous"]}
+                last = {**sources, "checkpoint": checkpoints[grid["iterations"][-1]]}
                 path = self.check("calibrate", f"calibrate {network} {method}", last, {**trial, "method": method})
                 tolerances[method] = {"tolerance": path}
             for iteration, checkpoint in checkpoints.items():
@@ -62,6 +54,25 @@ class Audit:
                         fine = {**sources, "subnetwork": paths["subnetwork"]}
                         paths["finetuned"] = self.check("finetune", "finetune", fine, row)
                     yield row, paths
+
+    def trainings(self) -> Iterator[tuple[dict, dict[str, str], dict[int, str]]]:
+        """Each training of the grid, checked back to its data set.
+
+        Yields what names it, from `experiment` to `seed`, the paths of `data` and `subset`, and iteration -> path of
+        its checkpoints, in order.
+        """
+        grid = self.plan["grid"]
+        for network, examples, seed in itertools.product(grid["networks"], grid["examples"], grid["seeds"]):
+            trial = {"experiment": grid["experiment"], "dataset": grid["dataset"], "network": network}
+            trial |= {"width": grid["networks"][network], "examples": examples, "seed": seed}
+            sources = {"data": self.check("prepare", "prepare", {}, trial)}
+            sources["subset"] = self.check("subset", "subset", dict(sources), trial)
+            previous, checkpoints = {}, {}
+            for iteration in grid["iterations"]:
+                cell = {**trial, "iteration": iteration}
+                checkpoints[iteration] = self.check("pretrain", f"pretrain {network}", {**sources, **previous}, cell)
+                previous = {"previous": checkpoints[iteration]}
+            yield trial, sources, checkpoints
 
     def check(self, stage: str, key: str, sources: dict[str, str], wildcards: dict) -> str:
         """Path of an artifact. sources: its inputs, name -> path, checked before."""

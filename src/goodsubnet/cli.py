@@ -3,11 +3,14 @@
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 from goodsubnet.documentation import key_tables, schema, with_tables
 from goodsubnet.errors import UserError
-from goodsubnet.settings import load_configuration
+from goodsubnet.settings import Configuration, load_configuration
+
+NOT_YET = 3
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,6 +35,20 @@ def main(argv: list[str] | None = None) -> None:
     export.add_argument("output", type=Path, help="the .onnx file to write")
     export.set_defaults(run=lambda args: _export(args.network, args.output))
 
+    watch = commands.add_parser("watch", help="observe checkpoints as they are written, and say when it is enough")
+    watch.add_argument("folder", type=Path, help="where files iteration-<t>.safetensors or iteration-<t>.pt appear")
+    watch.add_argument("--configuration", type=Path, required=True, help="the configuration of the experiment")
+    watch.add_argument("--experiment", required=True, help="its data, its training and how it is pruned")
+    watch.add_argument("--network", help="a name under `networks`; without it the experiment's first")
+    watch.add_argument("--examples", type=int, help="training images; without it the experiment's largest number")
+    watch.add_argument("--seed", type=int, help="of the sub-dataset; without it the experiment's first")
+    watch.add_argument("--rule", default="plateau", help="a name under `stopping.rules`; without it plateau")
+    watch.add_argument(
+        "--once", action="store_true", help="read what is there and end: status 0 if enough, 3 if not yet"
+    )
+    watch.add_argument("--poll", type=float, default=5.0, help="seconds between two looks at the folder")
+    watch.set_defaults(run=_watch)
+
     args = parser.parse_args(argv)
     try:
         args.run(args)
@@ -39,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"error: {error}")
 
 
-def _check(path: Path) -> None:
+def _load(path: Path) -> Configuration:
     import yaml
 
     try:
@@ -50,7 +67,11 @@ def _check(path: Path) -> None:
         raise UserError(f"{path} is not YAML: {error}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path} holds no keys")
-    configuration = load_configuration(raw)
+    return load_configuration(raw)
+
+
+def _check(path: Path) -> None:
+    configuration = _load(path)
     print(f"{path} is valid; it makes {', '.join(configuration.targets)}")
 
 
@@ -62,6 +83,17 @@ def _export(network: Path, output: Path) -> None:
         f"{output}: input `images` (batch, channels, height, width) in [0, 1], of the size that the network was "
         "trained on; output `logits`, in the order of the classes"
     )
+
+
+def _watch(args: argparse.Namespace) -> None:
+    """Ends with status 0 where it is enough, and with 3 where it is not yet."""
+    from goodsubnet.stopping.watching import Trial, watch
+
+    if not args.poll > 0:
+        raise UserError(f"--poll: seconds above 0, not {args.poll:g}")
+    trial = Trial(_load(args.configuration), args.experiment, args.network, args.examples, args.seed)
+    enough = watch(args.folder, trial, args.rule, once=args.once, poll=args.poll, say=partial(print, flush=True))
+    sys.exit(0 if enough else NOT_YET)
 
 
 def _document(folder: Path) -> None:

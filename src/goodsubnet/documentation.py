@@ -32,6 +32,7 @@ PLACES = {
     "DeepPretrain": "`experiments.<name>.pretrain`, deep networks (`loss: cross_entropy`)",
     "Finetune": "`experiments.<name>.finetune`",
     "Theory": "`theory`",
+    "Stopping": "`stopping`",
     "RandomMatrices": "`random_matrices`",
     "SmallestSingularValues": "`random_matrices.smallest_singular_values`",
     "ConditionNumbers": "`random_matrices.condition_numbers`",
@@ -43,12 +44,17 @@ PLACES = {
 
 
 def schema() -> dict[str, Any]:
-    """JSON schema of the configuration; each method is checked against the model of its algorithm."""
+    """JSON schema of the configuration; each method is checked against its algorithm's model, each rule alike."""
     whole = settings.Configuration.model_json_schema()
     models = [settings.method_model(algorithm).model_json_schema() for algorithm in settings.algorithms()]
     for algorithm, model in zip(settings.algorithms(), models, strict=True):
         model["properties"]["algorithm"] = {"const": algorithm, **model["properties"]["algorithm"]}
     whole["properties"]["methods"]["additionalProperties"] = {"anyOf": models}
+    rules = [settings.rule_model(rule).model_json_schema() for rule in settings.rules()]
+    for rule, model in zip(settings.rules(), rules, strict=True):
+        model["properties"]["rule"] = {"const": rule, **model["properties"]["rule"]}
+    stopping = whole["$defs"]["Stopping"]["properties"]
+    stopping["rules"]["additionalProperties"] = {"anyOf": [*rules, {"type": "null"}]}
     return whole
 
 
@@ -67,6 +73,12 @@ def key_tables() -> str:
         own = [name for name in model.model_fields if name not in common]
         if own:
             parts.append(f"\n{_table(model, own)}")
+    parts.append("### The stopping rules\n")
+    for rule in settings.rules():
+        model = settings.rule_model(rule)
+        parts.append(f"- `{rule}`: {model.__doc__.strip().splitlines()[0]}")
+        own = [name for name in model.model_fields if name not in settings.RuleSettings.model_fields]
+        parts.append(f"\n{_table(model, own)}")
     return "\n".join(parts) + "\n"
 
 

@@ -17,6 +17,7 @@ SMALL = {
     "datasets": {"digits": {"source": "digits", "groups": [list("01234"), list("56789")]}},
     "networks": {"width-20": {"kind": "two_layer", "width": 20}},
     "methods": {"greedy": {"algorithm": "greedy", "steps": 5}, "random": {"algorithm": "random", "steps": 5}},
+    "stopping": {"steps": 5},
     "experiments": {
         "small": {
             "dataset": "digits",

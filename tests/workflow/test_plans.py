@@ -10,8 +10,14 @@ from conftest import Project
 # What follows the evaluations whenever one of them was made or remade.
 TABLES = {"plan": 1, "collect": 1, "answers": 1, "required_pretraining": 1}
 TABLES |= {"draw_answers": 1, "draw_figure1": 1, "draw_curves": 1}
+TABLES |= {"stopping": 1, "draw_stopping": 1}
 # What greedy selection adds to that.
 THEORY = {"plan": 2, "bounds": 1, "thresholds": 1, "draw_bounds": 1, "draw_terms": 1, "draw_thresholds": 1}
+
+
+def observed(checkpoints: int) -> dict[str, int]:
+    """What new checkpoints add to that."""
+    return {"observe": checkpoints, "plan": 2}
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +46,23 @@ def test_nothing_to_do_after_a_run(run: Project) -> None:
 
 def test_a_longer_run_adds_only_new_segments(run: Project) -> None:
     run.experiment["pretrain"]["iterations"] = 30
-    assert run.plan() == {"pretrain": 2, "prune": 2, "evaluate": 2, **TABLES}
+    assert run.plan() == {"pretrain": 2, "prune": 2, "evaluate": 2, **TABLES, **observed(2)}
 
 
 def test_a_new_seed_adds_only_its_own(run: Project) -> None:
     run.experiment["seeds"] = [0, 1]
-    assert run.plan() == {"subset": 2, "pretrain": 6, "prune": 6, "evaluate": 6, **TABLES}
+    assert run.plan() == {"subset": 2, "pretrain": 6, "prune": 6, "evaluate": 6, **TABLES, **observed(6)}
 
 
 def test_a_new_size_adds_only_its_own(run: Project) -> None:
     run.experiment["examples"] = [20, 30, 40]
-    assert run.plan() == {"subset": 1, "pretrain": 3, "prune": 3, "evaluate": 3, **TABLES}
+    assert run.plan() == {"subset": 1, "pretrain": 3, "prune": 3, "evaluate": 3, **TABLES, **observed(3)}
 
 
 def test_a_new_width_adds_only_its_own(run: Project) -> None:
     run.settings["networks"]["width-30"] = {"kind": "two_layer", "width": 30}
     run.experiment["networks"] = ["width-20", "width-30"]
-    assert run.plan() == {"pretrain": 6, "prune": 6, "evaluate": 6, **TABLES}
+    assert run.plan() == {"pretrain": 6, "prune": 6, "evaluate": 6, **TABLES, **observed(6)}
 
 
 def test_a_new_method_adds_only_its_own(run: Project) -> None:
@@ -77,7 +83,7 @@ def test_more_steps_prune_again_and_train_nothing(run: Project) -> None:
 
 def test_a_changed_rate_trains_again(run: Project) -> None:
     run.experiment["pretrain"]["learning_rate"] = 0.1
-    assert run.plan() == {"pretrain": 6, "prune": 6, "evaluate": 6, **TABLES}
+    assert run.plan() == {"pretrain": 6, "prune": 6, "evaluate": 6, **TABLES, **observed(6)}
 
 
 def test_two_values_that_swap_run_their_stage_again(run: Project) -> None:
@@ -95,7 +101,8 @@ def test_the_selections_code_prunes_again_and_trains_nothing(run: Project) -> No
     assert run.plan() == {"prune": 6, "evaluate": 6, "terms": 6, **TABLES, **THEORY}
     # The code that every method reaches prunes with both of them.
     edit(run.code / "src/goodsubnet/selection/losses.py", "import numpy as np", "import numpy as np\n\nUNUSED = 1")
-    assert run.plan() == {"prune": 12, "evaluate": 12, "terms": 6, **TABLES, **THEORY}
+    everything = {"prune": 12, "evaluate": 12, "terms": 6, "observe": 6, **TABLES, **THEORY}
+    assert run.plan() == {**everything, "plan": 3}
 
 
 def test_the_code_of_a_plot_only_redraws(run: Project) -> None:
@@ -105,12 +112,31 @@ def test_the_code_of_a_plot_only_redraws(run: Project) -> None:
 
 def test_colours_only_redraw(run: Project) -> None:
     run.settings["figures"] = {"colormap": "cividis"}
-    assert run.plan() == {"draw_answers": 1, "draw_figure1": 1, "draw_curves": 1}
+    drawn = ("draw_answers", "draw_figure1", "draw_curves", "draw_stopping")
+    assert run.plan() == dict.fromkeys(drawn, 1)
 
 
 def test_another_margin_only_answers_anew(run: Project) -> None:
     run.settings["answer"] = {"margin": 0.05}
     assert run.plan() == {"answers": 1, "draw_answers": 1}
+
+
+def test_a_rule_is_scored_and_nothing_is_observed_again(run: Project) -> None:
+    scored = {"stopping": 1, "draw_stopping": 1}
+    run.settings["stopping"]["rules"] = {"patient": {"rule": "plateau", "patience": 5}}
+    assert run.plan() == scored
+    run.settings["stopping"]["rules"] = {"plateau": {"rule": "plateau", "improvement": 0.5}, "certificate": None}
+    assert run.plan() == scored
+    run.settings["stopping"] = {"steps": 5}
+    edit(run.code / "src/goodsubnet/stopping/rules/plateau.py", "best, since = seen, 0", "since, best = 0, seen")
+    assert run.plan() == scored
+    run.settings["stopping"]["probe"] = 16
+    assert run.plan() == {"observe": 6, "plan": 1, **scored}
+
+
+def test_of_two_checkpoints_nothing_is_watched(run: Project) -> None:
+    run.experiment["pretrain"]["checkpoints"] = [10, 20]
+    assert not {"observe", "stopping", "draw_stopping"} & run.plan().keys()
 
 
 def test_comments_and_docstrings_run_nothing(run: Project) -> None:
@@ -182,7 +208,7 @@ def test_a_configuration_given_replaces_the_default(run: Project, tmp_path: Path
     other["experiments"] = {"tiny": {**run.experiment, "examples": [20]}}
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(other))
     plan = run.plan("--configfile", str(tmp_path / "other.yaml"))
-    assert plan == {"subset": 1, "pretrain": 3, "prune": 3, "evaluate": 3, **TABLES}
+    assert plan == {"subset": 1, "pretrain": 3, "prune": 3, "evaluate": 3, **TABLES, **observed(3)}
     refused = run.snakemake("small", "-n", "--configfile", str(tmp_path / "other.yaml"), check=False)
     assert refused.returncode != 0
 
@@ -194,4 +220,4 @@ def test_keeping_the_last_checkpoints_only(project: Project) -> None:
     assert kept == {"iteration-20.safetensors"}
     assert project.plan() == {}
     project.experiment["pretrain"]["iterations"] = 30
-    assert project.plan() == {"pretrain": 2, "prune": 2, "evaluate": 2, **TABLES}
+    assert project.plan() == {"pretrain": 2, "prune": 2, "evaluate": 2, **TABLES, **observed(2)}

@@ -73,7 +73,7 @@ wildcard_constraints:
     experiment="[^/]+",
     network="[^/]+",
     method="[^/]+",
-    table="evaluations|bounds",
+    table="evaluations|bounds|stopping",
     part="layers|two_layer",
     examples=r"\d+",
     seed=r"\d+",

@@ -3,7 +3,8 @@
 The JSON schema (config/schema.json) and the table of config/README.md are generated from these models.
 Imports nothing heavy, because the workflow is parsed with it.
 
-    datasets, networks, training, methods, theory, pruning_times, answer, figures
+    datasets, networks, training, methods, theory, stopping, pruning_times, answer,
+    figures
                     the parts of a configuration
     configuration   the whole, and what must fit together; `load_configuration`
     faults          what is wrong, in words
@@ -35,6 +36,7 @@ from goodsubnet.settings.methods import (
 )
 from goodsubnet.settings.networks import Deep, TwoLayer
 from goodsubnet.settings.pruning_times import LayerTimes, NeuronTimes, PruningTimes
+from goodsubnet.settings.stopping import RuleSettings, Stopping, rule_model, rules
 from goodsubnet.settings.theory import ConditionNumbers, RandomMatrices, SmallestSingularValues, Theory
 from goodsubnet.settings.training import (
     Crop,
@@ -81,9 +83,11 @@ __all__ = [
     "PruningTimes",
     "RandomMatrices",
     "ResizedCrop",
+    "RuleSettings",
     "SaveEvery",
     "SmallestSingularValues",
     "StableFraction",
+    "Stopping",
     "Theory",
     "Threads",
     "TwoLayer",
@@ -92,16 +96,20 @@ __all__ = [
     "explain",
     "load_configuration",
     "method_model",
+    "rule_model",
+    "rules",
 ]
 
 
 def documented_models() -> list[type[Model]]:
     """Every model of the configuration, in the order of the documentation."""
     method_models = [method_model(algorithm) for algorithm in algorithms()]
+    rule_models = [rule_model(rule) for rule in rules()]
     return [
         *(Configuration, Threads, SaveEvery, Mnist, Cifar10, Digits, Folder, TwoLayer, Deep),
         *(MethodSettings, NeuronMethodSettings, LayerMethodSettings, BaselineLayerSettings),
         *method_models,
         *(Experiment, Pretrain, StableFraction, EveryCheckpoint, DeepPretrain, Crop, ResizedCrop, Finetune, Theory),
+        *(Stopping, *rule_models),
         *(RandomMatrices, SmallestSingularValues, ConditionNumbers, AnswerSettings, Figures),
     ]

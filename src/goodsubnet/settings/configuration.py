@@ -17,6 +17,7 @@ from goodsubnet.settings.figures import Figures
 from goodsubnet.settings.methods import MethodSettings, algorithms, method_model
 from goodsubnet.settings.networks import Deep, TwoLayer
 from goodsubnet.settings.pruning_times import PruningTimes
+from goodsubnet.settings.stopping import Stopping
 from goodsubnet.settings.theory import RandomMatrices, Theory
 from goodsubnet.settings.training import AnyPretrain, Finetune, ResizedCrop
 
@@ -102,6 +103,7 @@ class Configuration(Model):
     methods: dict[Name, Any] = Field(description="pruning methods by name")
     experiments: dict[Name, Experiment] = Field(description="experiments by name")
     theory: Theory = Field(default_factory=Theory, description="what the theory's tables ask")
+    stopping: Stopping = Field(default_factory=Stopping, description="rules that say when to stop pre-training")
     random_matrices: RandomMatrices = Field(default_factory=RandomMatrices, description="Figures 2 and 3")
     pruning_times: PruningTimes = Field(default_factory=PruningTimes, description="Figure 4")
     answer: AnswerSettings = Field(default_factory=AnswerSettings, description="what counts as enough")
@@ -220,6 +222,19 @@ class Configuration(Model):
     def kind_of(self, experiment: str) -> str:
         """The kind of networks of an experiment: "two_layer" or "deep"."""
         return self.networks[self.experiments[experiment].networks[0]].kind
+
+    def observing_selection(self, experiment: str) -> dict[str, int]:
+        """How neurons are selected where a checkpoint is observed, as `greedy_forward_selection` takes it.
+
+        `stopping.steps`; without it as the first greedy method of the experiment selects, or as many as its first one.
+        """
+        if self.stopping.steps is not None:
+            return {"steps": self.stopping.steps}
+        methods = [self.methods[name] for name in self.experiments[experiment].methods]
+        method = next((each for each in methods if each.algorithm == "greedy"), methods[0])
+        if method.steps is not None:
+            return {"steps": method.steps}
+        return {"distinct": method.distinct, "max_steps": getattr(method, "max_steps", method.distinct)}
 
     def check_classes(self, name: str, class_names: list[str], counts: list[int]) -> None:
         """Raises ValueError where the data set of experiment `name`, with these classes, does not fit its settings.
