@@ -20,7 +20,7 @@ def measured(what: str, device: str = "cpu", places: int = 2) -> dict:
         {
             **{"what": what, "channels": 64, "workers": workers, "repetition": repetition},
             **{"seconds": seconds + repetition / 2, "communication": 0.25 * (workers - 1), "waiting": 0.125},
-            **{"messages": 10 * workers, "bytes": 1000},
+            **{"messages": 10 * workers, "bytes": 1000, "chosen": "a1"},
         }
         for workers, seconds in ((1, 8.0), (2, 5.0), (4, 6.0))
         for repetition in (0, 1)
@@ -57,6 +57,14 @@ def test_one_worker_is_timed_and_exchanges_nothing():
     assert [row["repetition"] for row in rows] == [1, 2, 3]
     assert all(row["communication"] == row["waiting"] == row["bytes"] == 0 for row in rows)
     assert all(row["seconds"] >= 0 for row in rows)
+
+
+def test_what_was_chosen_has_one_digest_whoever_chose_it_and_another_in_another_order():
+    choices = iter([[3, 1, 1], [3, 1, 1], [1, 3, 1], np.array([3, 1, 1], np.int32)])
+    rows = turns.in_turns(ALONE, [1], 3, lambda workers: np.array(next(choices)))
+    first, other, again = (row["chosen"] for row in rows)
+    assert first == again != other
+    assert turns.in_turns(ALONE, [1], 1, lambda workers: None)[0]["chosen"] == ""
 
 
 def test_the_table_marks_more_workers_than_cores():

@@ -1,5 +1,6 @@
 """The same work timed with one worker, two workers ..., in turns."""
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -11,14 +12,18 @@ from goodsubnet.distributed.workers import Alone, Traffic, Workers
 
 
 def in_turns(
-    workers: Workers | Alone, sizes: Sequence[int], repetitions: int, work: Callable[[Workers | Alone], None]
-) -> list[dict[str, float]]:
+    workers: Workers | Alone,
+    sizes: Sequence[int],
+    repetitions: int,
+    work: Callable[[Workers | Alone], np.ndarray | None],
+) -> list[dict[str, float | str]]:
     """Seconds of the work by the first 1, 2 ... of the workers; a run of each before does not count.
 
-    workers: all of them, as many as the largest of `sizes`; each calls this. work: done by some workers together.
+    workers: all of them, as many as the largest of `sizes`; each calls this. work: done by some workers together;
+    returns the indices that they chose, in order, or None.
     Returns for each size and repetition {"workers", "repetition", "seconds", "communication" and "waiting": of a worker
-    on average, in exchanges once all were there, and before, "messages", "bytes": received by all}. They must be on
-    one machine, whose clock they share.
+    on average, in exchanges once all were there, and before, "messages", "bytes": received by all, "chosen": a digest
+    of what the first worker chose, empty for None}. They must be on one machine, whose clock they share.
     """
     teams = {size: workers.first(size) for size in sizes}
     rows = []
@@ -28,9 +33,10 @@ def in_turns(
             if team is not None:
                 team.traffic = traffic
             workers.rest()
+            chosen = None
             began = time.perf_counter()
             if team is not None:
-                work(team)
+                chosen = work(team)
             seconds = time.perf_counter() - began
             workers.rest()
             numbers = (seconds, traffic.messages, traffic.bytes, len(traffic.calls))
@@ -47,9 +53,14 @@ def in_turns(
                         **{"workers": size, "repetition": repetition, "seconds": float(seconds[:size].max())},
                         **{"communication": talking, "waiting": waiting},
                         **{"messages": int(messages.sum()), "bytes": int(received.sum())},
+                        "chosen": _digest(chosen),
                     }
                 )
     return rows
+
+
+def _digest(chosen: np.ndarray | None) -> str:
+    return "" if chosen is None else hashlib.sha256(np.asarray(chosen, "<i8").tobytes()).hexdigest()[:16]
 
 
 def _of_all(workers: Workers | Alone, own: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from goodsubnet.plots.canvas import colours_of, freeze, legend_below, look_of, n
 
 COLUMNS = (
     *("what", "channels", "device", "workers", "crowded", "repetition"),
-    *("seconds", "communication", "waiting", "messages", "bytes"),
+    *("seconds", "communication", "waiting", "messages", "bytes", "chosen"),
 )
 PANEL_INCHES = 1.45
 SIDES_INCHES = 0.7
@@ -30,6 +30,7 @@ def pruning_times_table(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
     measured: of `stages.<kind>.pruning_times`, with "device". Columns: `communication` and `waiting`, for the others,
     are of a worker on average, in seconds; messages and bytes are received by all workers;
+    chosen is a digest of the neurons, or channels, in the order chosen;
     device is "cpu" or "accelerator"; crowded: more workers than cores, or than accelerators.
     """
     tables = [

@@ -46,7 +46,7 @@ def pruning_times(job: Task, machine: Machine, seed: int) -> dict:
     network.eval()
     layers = prunable_layers(network)
 
-    def prune(layer: PrunableLayer, workers: Workers | Alone) -> None:
+    def prune(layer: PrunableLayer, workers: Workers | Alone) -> np.ndarray:
         place = layers.index(layer)
         context = LayerContext(network, layer, place, images, seed, settings["probe_size"], None, None, workers)
 
@@ -54,7 +54,7 @@ def pruning_times(job: Task, machine: Machine, seed: int) -> dict:
             context.masked_accuracy(gains)
             return False
 
-        greedy_layer_selection(
+        selection = greedy_layer_selection(
             context.split,
             lambda step: context.batch(step, settings["batch_size"]),
             checked,
@@ -63,6 +63,7 @@ def pruning_times(job: Task, machine: Machine, seed: int) -> dict:
             search="exact",
             workers=workers,
         )
+        return selection.channels
 
     rows = []
     for block in settings["blocks"]:

@@ -1,5 +1,6 @@
 """How long the selection of neurons takes with one worker and with several."""
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from goodsubnet.data.randomness import random_generator
@@ -28,9 +29,9 @@ def pruning_times(job: Task, machine: Machine, seed: int) -> dict:
 
         images, targets = (torch.from_numpy(array).to(leased.torch_device) for array in (images, targets))
 
-    def select(workers: Workers | Alone) -> None:
+    def select(workers: Workers | Alone) -> np.ndarray:
         candidates = Candidates(weights, images, targets, "relu", settings["loss"], settings["threads"], workers)
-        load_method(method["algorithm"]).select(candidates, method, seed)
+        return load_method(method["algorithm"]).select(candidates, method, seed).neurons
 
     with threadpool_limits(settings["threads"]):
         rows = in_turns(job.workers, settings["workers"], settings["repetitions"], select)

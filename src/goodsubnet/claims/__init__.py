@@ -1,0 +1,69 @@
+"""Which of the paper's thirteen claims hold: a test each on the tidy tables. docs/claims.md says what decides.
+
+    judgements = judge(results, singular_value_fits=..., condition_numbers=..., pruning_times=...)
+    verdicts = summary(judgements)
+    page = as_html(judgements, verdicts, figures, ...)        (goodsubnet.claims.page)
+
+`results` has an `ExperimentResults` for each experiment of the configuration, with tables where it ran; the other
+arguments are the tables of figure2.fits.csv, figure3.csv and figure4.csv, or None. Nothing in them raises: what is
+missing, empty or wrong becomes "not run" or "undecided", with words.
+
+A judgement is a row with the columns `rows.COLUMNS`:
+- `claim` (1 to 13), `part` (what of it), `statement`;
+- `experiment` ("random_matrices" and "pruning_times" for what is no experiment; "one / other" for two), `method`,
+  `lr_scaling`;
+- `statistic`, `effect`, `low` and `high` (95%; empty where there are none, infinite where censored), `line`, `seeds`;
+- `verdict`: "holds", "does not hold", "undecided" or "not run"; `reason`;
+- `figure`, the key of the figure that shows it: "figure1", "curves", "terms", "thresholds", "bounds", "accuracy" or
+  "answers" of the experiment, "figure2", "figure3", "figure4";
+- `level_refuting`, the smallest level at which the judgement refutes the claim; empty where chance plays no part.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from goodsubnet.claims import accuracy, pretraining, theory
+from goodsubnet.claims.inputs import ExperimentResults
+from goodsubnet.claims.rows import CLAIMS, COLUMNS, overall
+
+__all__ = ["CLAIMS", "ExperimentResults", "judge", "summary"]
+
+
+def judge(
+    results: Sequence[ExperimentResults],
+    *,
+    singular_value_fits: pd.DataFrame | None = None,
+    condition_numbers: pd.DataFrame | None = None,
+    pruning_times: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """All judgements, by claim; every claim has at least one row."""
+    rows = [
+        *accuracy.at_initialisation(results),
+        *pretraining.more_data_need_more(results),
+        *pretraining.logarithmic(results),
+        *accuracy.narrower_is_better(results),
+        *theory.wider_have_larger_terms(results),
+        *accuracy.beats_the_dense_network(results),
+        *pretraining.same_for_all_networks(results),
+        *theory.same_choices(pruning_times),
+        *theory.lemmas(results),
+        *theory.square_root(singular_value_fits),
+        *theory.condition_grows(results, condition_numbers),
+        *accuracy.flat_on_imagenet(results),
+        *pretraining.across_data_sets(results),
+        *accuracy.smaller_is_relatively_better(results),
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seeds": "Int64"})
+
+
+def summary(judgements: pd.DataFrame) -> pd.DataFrame:
+    """One verdict a claim, with how many judgements say what, and the judgement that decides (or the first).
+
+    Columns: `claim`, `statement`, `verdict`, `reason`; `judgements` (that were run), `hold`, `do_not_hold`,
+    `undecided`, `not_run`; and of the judgement that decides `part`, `experiment`, `method`, `lr_scaling`, `statistic`,
+    `effect`, `low`, `high`, `line`, `seeds`, `figure`, `judgement_reason`.
+    """
+    return pd.DataFrame(
+        [overall(int(claim), rows.to_dict("records")) for claim, rows in judgements.groupby("claim", sort=True)]
+    )

@@ -1,0 +1,177 @@
+"""A judgement as a row of the table: how each comes about, whatever is wrong with its input."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from goodsubnet.claims.inputs import ExperimentResults, NotAsked
+from goodsubnet.claims.statistics import FAILS, HOLDS, LEVEL, NOT_RUN, UNDECIDED, Estimate, Line, over_seeds
+from goodsubnet.errors import UserError
+
+COLUMNS = (
+    *("claim", "part", "statement", "experiment", "method", "lr_scaling", "statistic", "effect", "low", "high"),
+    *("line", "seeds", "verdict", "reason", "figure", "level_refuting"),
+)
+
+CLAIMS = {
+    1: "There is no good subnetwork at initialisation",
+    2: "More data need more pre-training",
+    3: "The need grows logarithmically with the data",
+    4: "Narrower dense networks have better subnetworks; wider ones have larger D and l(z₁)",
+    5: "A subnetwork often beats the dense network before pre-training ends",
+    6: "The need does not depend on width or architecture",
+    7: "Algorithm 2 chooses what Algorithm 1 chooses",
+    8: "Lemmas 1 and 2 hold; D²/m and l(z₁)/m stay bounded, weights move little (Lemma 3, Theorem 1)",
+    9: "The smallest singular value grows like √N",
+    10: "The condition number grows with the number of examples",
+    11: "On ImageNet subnetworks are flat after 100 of 150 epochs",
+    12: "The need rises from MNIST to CIFAR10 to ImageNet",
+    13: "Subnetworks of smaller dense networks are relatively better",
+}
+
+
+class Measured(NamedTuple):
+    """An effect and what must be said of it.
+
+    note: words that stand in the reason, whatever the verdict. censored: words for what is not known, said where that
+    is why nothing was decided. comparisons: of how many estimates this is the one that speaks most against the claim.
+    """
+
+    estimate: Estimate
+    note: str = ""
+    censored: str = ""
+    comparisons: int = 1
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of each experiment: a claim, or a part of it, with its statistic and its line."""
+
+    claim: int
+    part: str
+    statistic: str
+    line: Line
+    figure: str
+
+    def row(self, experiment: str, verdict: str, reason: str, **more: Any) -> dict[str, Any]:
+        """A row of the table; the effect is empty where `more` has none."""
+        empty = {"effect": math.nan, "low": math.nan, "high": math.nan, "seeds": pd.NA, "level_refuting": math.nan}
+        names = {"part": self.part, "method": "", "lr_scaling": "", "statistic": self.statistic}
+        known = {"claim": self.claim, "statement": CLAIMS[self.claim], "experiment": experiment, "figure": self.figure}
+        row = {**names, **empty, **known, "line": str(self.line), "verdict": verdict, "reason": reason, **more}
+        return {name: row[name] for name in COLUMNS}
+
+    def judged(self, experiment: str, measured: Measured, **more: Any) -> dict[str, Any]:
+        """The row of an effect that was measured."""
+        estimate, line = measured.estimate, self.line
+        verdict, why = estimate.verdict(line)
+        level = min(1.0, measured.comparisons * estimate.level_refuting(line))
+        if verdict == FAILS and level > LEVEL:
+            verdict, why = UNDECIDED, f"on the other side of the line, but not at the level 0.05/{measured.comparisons}"
+        if why == "censored":
+            why = f"censored: {measured.censored or 'an end of the interval is open'}"
+        low, high = (line.shown(end) for end in estimate.interval())
+        return self.row(
+            experiment,
+            verdict,
+            "; ".join(words for words in (why, measured.note) if words),
+            **{"effect": line.shown(estimate.effect), "low": low, "high": high, "seeds": estimate.seeds},
+            **{"level_refuting": level, **more},
+        )
+
+    def attempted(self, experiment: str, measure: Callable[[], Measured], **more: Any) -> dict[str, Any]:
+        """The row of what `measure` gives; with its words not run or undecided, where it raises UserError."""
+        try:
+            return self.judged(experiment, measure(), **more)
+        except NotAsked as error:
+            return self.row(experiment, NOT_RUN, str(error), **more)
+        except UserError as error:
+            return self.row(experiment, UNDECIDED, str(error), **more)
+
+    def not_run(self, what: str, experiment: str = "", **more: Any) -> dict[str, Any]:
+        return self.row(experiment, NOT_RUN, what, **more)
+
+
+def over_experiments(
+    question: Question,
+    results: Iterable[ExperimentResults],
+    measure: Callable[[ExperimentResults, str], Measured],
+    lacking: str,
+    chosen: Callable[[ExperimentResults, str], bool],
+    table: str = "evaluations",
+) -> list[dict[str, Any]]:
+    """A row for each experiment and method of the paper; "not run" with the words `lacking` where there is none.
+
+    measure: of an experiment and the name of a method. chosen: whether the question is about these two.
+    table: what of the results it is measured on.
+    """
+    rows = []
+    for each in results:
+        for method in each.greedy:
+            if not chosen(each, method):
+                continue
+            names = {"method": method, "lr_scaling": each.lr_scaling or ""}
+            if getattr(each, table) is None:
+                rows.append(question.not_run(run_words(each), each.name, **names))
+            else:
+                rows.append(question.attempted(each.name, lambda each=each, name=method: measure(each, name), **names))
+    return rows or [question.not_run(lacking)]
+
+
+def run_words(results: ExperimentResults) -> str:
+    """What runs an experiment that the configuration has."""
+    if results.source == "folder":
+        return f"name the path of its images under datasets, and run: snakemake {results.name}"
+    return f"run: snakemake {results.name}"
+
+
+def seed_means(values: np.ndarray, note: str = "") -> Measured:
+    """The effect of one number a seed (K,). Raises UserError where one is not a finite number."""
+    if not np.isfinite(values).all():
+        raise UserError("a value is not a finite number; look at the training of that seed")
+    return Measured(over_seeds(values), note)
+
+
+def overall(claim: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A claim's verdict from its rows."""
+    ran = [row for row in rows if row["verdict"] != NOT_RUN]
+    level = LEVEL / max(1, len(ran))
+    holding, failing = ([row for row in ran if row["verdict"] == verdict] for verdict in (HOLDS, FAILS))
+    # Without a level it was no matter of chance.
+    refuting = [row for row in failing if math.isnan(row["level_refuting"]) or row["level_refuting"] <= level]
+    deciding = None
+    if not ran:
+        verdict, reason = NOT_RUN, rows[0]["reason"]
+    elif refuting:
+        deciding = min(refuting, key=lambda row: -1 if math.isnan(row["level_refuting"]) else row["level_refuting"])
+        verdict, reason = FAILS, f"refuted by {len(refuting)} of {len(ran)}, at the level 0.05/{len(ran)}"
+    elif len(holding) == len(ran):
+        deciding = holding[0]
+        verdict, reason = HOLDS, f"all {len(ran)} hold" if len(ran) > 1 else "the one judgement holds"
+    else:
+        undecided = [row for row in ran if row["verdict"] == UNDECIDED]
+        deciding = (undecided or failing)[0]
+        verdict = UNDECIDED
+        counts = {"undecided": undecided, "hold": holding, "do not hold": failing}
+        parts = [f"{len(some)} {words}" for words, some in counts.items() if some]
+        reason = f"of {len(ran)}: {', '.join(parts)}"
+        if failing:
+            reason += f", but not at the level 0.05/{len(ran)}"
+    unseen = {row["part"] for row in rows} - {row["part"] for row in ran}
+    if ran and unseen:
+        reason += (
+            f"; not run: {', '.join(part for part in dict.fromkeys(row['part'] for row in rows) if part in unseen)}"
+        )
+    shown = deciding or rows[0]
+    return {
+        **{"claim": claim, "statement": CLAIMS[claim], "verdict": verdict, "reason": reason},
+        **{"judgements": len(ran), "hold": len(holding), "do_not_hold": len(failing)},
+        **{"undecided": len(ran) - len(holding) - len(failing), "not_run": len(rows) - len(ran)},
+        **{name: shown[name] for name in ("part", "experiment", "method", "lr_scaling", "statistic")},
+        **{name: shown[name] for name in ("effect", "low", "high", "line", "seeds", "figure")},
+        "judgement_reason": shown["reason"],
+    }
