@@ -64,6 +64,9 @@ def summary(judgements: pd.DataFrame) -> pd.DataFrame:
     `undecided`, `not_run`; and of the judgement that decides `part`, `experiment`, `method`, `lr_scaling`, `statistic`,
     `effect`, `low`, `high`, `line`, `seeds`, `figure`, `judgement_reason`.
     """
+    # As they come from a file, too.
+    text = [name for name in ("part", "experiment", "method", "lr_scaling", "reason") if name in judgements]
+    judgements = judgements.fillna(dict.fromkeys(text, ""))
     return pd.DataFrame(
         [overall(int(claim), rows.to_dict("records")) for claim, rows in judgements.groupby("claim", sort=True)]
     )

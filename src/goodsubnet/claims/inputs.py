@@ -61,6 +61,24 @@ class Network(NamedTuple):
     trials: Trials
 
 
+def rows_of(table: pd.DataFrame | None, method: str, columns: list[str], what: str = "evaluations") -> pd.DataFrame:
+    """The rows of a method, with numbers, or NaN for what is none, in the columns, the width and the cells.
+
+    Raises UserError where there is no table, or it lacks a column, the method, or what a row is of.
+    """
+    if table is None:
+        raise UserError(f"there is no table of {what}; run the experiment again")
+    require_columns(table, [*GROUP, *CELL, *columns])
+    rows = table[table["method"] == method]
+    if rows.empty:
+        raise UserError(f"the table of {what} has no rows of method {method!r}; run the experiment again")
+    numeric = [*CELL, "width", *columns]
+    rows = rows.assign(**{name: pd.to_numeric(rows[name], errors="coerce") for name in numeric})
+    if rows[CELL].isna().to_numpy().any():
+        raise UserError(f"the table of {what}: a seed, size or iteration is not a number; make it again")
+    return rows
+
+
 def networks_of(
     table: pd.DataFrame | None, method: str, column: str, largest: float = 1.0, what: str = "evaluations"
 ) -> list[Network]:
@@ -69,16 +87,7 @@ def networks_of(
     largest: the largest value that the column may hold. Raises UserError where the table lacks a column or a cell, has
     a cell twice, has no row of the method, or the networks differ in their cells.
     """
-    if table is None:
-        raise UserError(f"there is no table of {what}; run the experiment again")
-    require_columns(table, [*GROUP, *CELL, column])
-    rows = table[table["method"] == method]
-    if rows.empty:
-        raise UserError(f"the table of {what} has no rows of method {method!r}; run the experiment again")
-    numeric = [*CELL, "width", column]
-    rows = rows.assign(**{name: pd.to_numeric(rows[name], errors="coerce") for name in numeric})
-    if rows[CELL].isna().to_numpy().any():
-        raise UserError(f"the table of {what}: a seed, size or iteration is not a number; make it again")
+    rows = rows_of(table, method, [column], what)
     found = []
     for names, trials in grouped_trials(rows, column, largest):
         width = float("nan") if pd.isna(names["width"]) else float(names["width"])

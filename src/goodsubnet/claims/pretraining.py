@@ -7,13 +7,20 @@ import numpy as np
 import pandas as pd
 
 from goodsubnet.claims.accuracy import Rows, under_both_scalings
-from goodsubnet.claims.inputs import ExperimentResults, NotAsked, dense_parameters, narrowest_and_widest, networks_of
+from goodsubnet.claims.inputs import (
+    ExperimentResults,
+    NotAsked,
+    dense_parameters,
+    narrowest_and_widest,
+    networks_of,
+    rows_of,
+)
 from goodsubnet.claims.needs import EARLY, LATE, Needs, combined, joined, plateau, red_line, winning_tickets
 from goodsubnet.claims.rows import Measured, Question, over_experiments, run_words
 from goodsubnet.claims.statistics import FAILS, HOLDS, UNDECIDED, Line, between_groups, over_seeds
 from goodsubnet.errors import UserError
 from goodsubnet.theory.laws import DECISIVE_SHARE, DECISIVE_WEIGHT, compare_laws
-from goodsubnet.theory.thresholds import seed_requirements, seed_thresholds
+from goodsubnet.theory.thresholds import LOSS, seed_requirements, seed_thresholds
 
 SAME_NEED = Line(0.8, 1.25, ratio=True)
 LAW_LINE = f"weight {DECISIVE_WEIGHT:g}, best in {DECISIVE_SHARE:.0%} of resamples"
@@ -124,7 +131,7 @@ def _measured(needs: Needs, weights: np.ndarray, note: str = "") -> Measured:
     if (needs.censored == needs.censored.flat[0]).all() and words:
         side = "less than the first checkpoints show" if needs.censored.flat[0] == EARLY else "more than the last shows"
         raise UserError(f"censored: every need is {side}")
-    return Measured(over_seeds(*combined(needs, weights)), "; ".join(filter(None, (note, words))), words)
+    return Measured(over_seeds(*combined(needs, weights)), "; ".join(filter(None, (words, note))))
 
 
 def _slope_in_examples(results: ExperimentResults, method: str) -> Measured:
@@ -160,8 +167,11 @@ def _ratio_of_needs(results: ExperimentResults, method: str) -> Measured:
 def _law(results: ExperimentResults, method: str, part: str) -> dict:
     """Verdict, reason, effect, seeds and level of claim 3 for one experiment and method."""
     try:
-        table = _rows_of(results, method)
-        values = seed_thresholds(table) if part == "loss threshold" else seed_requirements(table, results.accuracy)
+        column, largest = (LOSS, np.inf) if part == "loss threshold" else (results.accuracy, 1)
+        # All networks must have all seeds, or the mean over networks would be of other ones for other seeds.
+        networks_of(results.evaluations, method, column, largest)
+        table = rows_of(results.evaluations, method, [column])
+        values = seed_thresholds(table) if column == LOSS else seed_requirements(table, column)
         laws = compare_laws(_geometric_means(values), part).set_index("law")
     except UserError as error:
         return {"verdict": UNDECIDED, "reason": str(error)}
@@ -185,12 +195,6 @@ def _law(results: ExperimentResults, method: str, part: str) -> dict:
     return {"verdict": UNDECIDED, "reason": f"{why}; {reason}", **found, "level_refuting": 1.0}
 
 
-def _rows_of(results: ExperimentResults, method: str) -> pd.DataFrame:
-    """The evaluations of one method. Raises UserError where they are not complete numbers."""
-    networks_of(results.evaluations, method, results.accuracy)
-    return results.evaluations[results.evaluations["method"] == method]
-
-
 def _geometric_means(values: pd.DataFrame) -> pd.DataFrame:
     """Values of single seeds over all networks: a value is censored where that of a network is."""
     keys = ["experiment", "method", "examples", "seed"]
@@ -208,5 +212,4 @@ def _ratio_of_plateaus(first: ExperimentResults, second: ExperimentResults) -> M
         estimates.append(over_seeds(*combined(needs, weights)))
         need = np.exp(estimates[-1].effect)
         words.append(f"{each.name} {need:,.0f} iterations" + (f" ({needs.words})" if needs.words else ""))
-    censored = ", ".join(word for word in words if "censored" in word)
-    return Measured(between_groups(*estimates), " and ".join(words), censored)
+    return Measured(between_groups(*estimates), " and ".join(words))

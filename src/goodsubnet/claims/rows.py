@@ -32,18 +32,18 @@ CLAIMS = {
     12: "The need rises from MNIST to CIFAR10 to ImageNet",
     13: "Subnetworks of smaller dense networks are relatively better",
 }
+UNDER_BOTH_SCALINGS = (4, 6)
 
 
 class Measured(NamedTuple):
     """An effect and what must be said of it.
 
-    note: words that stand in the reason, whatever the verdict. censored: words for what is not known, said where that
-    is why nothing was decided. comparisons: of how many estimates this is the one that speaks most against the claim.
+    note: words that stand in the reason, whatever the verdict; where needs are censored, how many. comparisons: of how
+    many estimates this is the one that speaks most against the claim.
     """
 
     estimate: Estimate
     note: str = ""
-    censored: str = ""
     comparisons: int = 1
 
 
@@ -72,13 +72,11 @@ class Question:
         level = min(1.0, measured.comparisons * estimate.level_refuting(line))
         if verdict == FAILS and level > LEVEL:
             verdict, why = UNDECIDED, f"on the other side of the line, but not at the level 0.05/{measured.comparisons}"
-        if why == "censored":
-            why = f"censored: {measured.censored or 'an end of the interval is open'}"
         low, high = (line.shown(end) for end in estimate.interval())
         return self.row(
             experiment,
             verdict,
-            "; ".join(words for words in (why, measured.note) if words),
+            (": " if why == "censored" else "; ").join(words for words in (why, measured.note) if words),
             **{"effect": line.shown(estimate.effect), "low": low, "high": high, "seeds": estimate.seeds},
             **{"level_refuting": level, **more},
         )
@@ -136,6 +134,12 @@ def seed_means(values: np.ndarray, note: str = "") -> Measured:
     return Measured(over_seeds(values), note)
 
 
+def _part(row: dict[str, Any]) -> str:
+    """A part of a claim that must be seen, by itself for each scaling of the learning rate where that decides it."""
+    scaling = row["lr_scaling"] if row["claim"] in UNDER_BOTH_SCALINGS else ""
+    return " ".join(words for words in (row["part"], f"({scaling})" if scaling else "") if words)
+
+
 def overall(claim: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A claim's verdict from its rows."""
     ran = [row for row in rows if row["verdict"] != NOT_RUN]
@@ -154,18 +158,17 @@ def overall(claim: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         verdict, reason = HOLDS, f"all {len(ran)} hold" if len(ran) > 1 else "the one judgement holds"
     else:
         undecided = [row for row in ran if row["verdict"] == UNDECIDED]
-        deciding = (undecided or failing)[0]
+        # One with an effect tells more.
+        deciding = min(undecided or failing, key=lambda row: math.isnan(row["effect"]))
         verdict = UNDECIDED
         counts = {"undecided": undecided, "hold": holding, "do not hold": failing}
         parts = [f"{len(some)} {words}" for words, some in counts.items() if some]
         reason = f"of {len(ran)}: {', '.join(parts)}"
         if failing:
             reason += f", but not at the level 0.05/{len(ran)}"
-    unseen = {row["part"] for row in rows} - {row["part"] for row in ran}
+    unseen = [part for part in dict.fromkeys(map(_part, rows)) if part not in set(map(_part, ran))]
     if ran and unseen:
-        reason += (
-            f"; not run: {', '.join(part for part in dict.fromkeys(row['part'] for row in rows) if part in unseen)}"
-        )
+        reason += f"; not run: {', '.join(unseen)}"
     shown = deciding or rows[0]
     return {
         **{"claim": claim, "statement": CLAIMS[claim], "verdict": verdict, "reason": reason},

@@ -19,6 +19,7 @@ from scipy.special import stdtr, stdtrit
 LEVEL = 0.05
 # A spread below this share of the numbers is the rounding of equal ones.
 ROUNDING = 1e-12
+LARGEST_LOGARITHM = 700.0
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run"
 
 
@@ -43,8 +44,7 @@ class Line(NamedTuple):
         """A computed effect as people read it."""
         if not self.ratio:
             return float(number)
-        # Of what the checkpoints leave open, and of what overflows.
-        return float(np.exp(np.minimum(number, 700))) if number < math.inf else math.inf
+        return math.inf if number > LARGEST_LOGARITHM else math.exp(number)
 
     def __str__(self) -> str:
         if math.isinf(self.high):
@@ -110,9 +110,10 @@ class Estimate(NamedTuple):
             return HOLDS, ""
         if low > stop or high < start:
             return FAILS, ""
+        spread = max(self.lower.error, self.upper.error)
+        if spread == 0 and min(abs(self.effect - start), abs(self.effect - stop)) <= ROUNDING:
+            return UNDECIDED, "all seeds are exactly at the line"
         if math.isnan(low) or math.isnan(high):
-            if min(abs(self.effect - start), abs(self.effect - stop)) <= ROUNDING:
-                return UNDECIDED, "all seeds are exactly at the line"
             return UNDECIDED, f"all {self.seeds} seeds give the same number, so that their spread says nothing"
         return UNDECIDED, "censored" if math.isinf(low) or math.isinf(high) else "the interval crosses the line"
 
