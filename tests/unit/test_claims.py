@@ -279,7 +279,9 @@ def test_widths_whose_needs_are_censored_alike_say_nothing():
     assert row(judge([two_layer(never)]), 6, "width", lr_scaling="per_neuron")["reason"].startswith(
         "censored: at every"
     )
-    assert row(judge([two_layer(never)]), 2, "red line")["reason"] == "censored: every need is more than the last shows"
+    assert (
+        row(judge([two_layer(never)]), 2, "red line")["reason"] == "censored: every need is beyond the last checkpoint"
+    )
 
 
 def test_what_was_not_run_says_what_to_run():

@@ -129,8 +129,8 @@ def _measured(needs: Needs, weights: np.ndarray, note: str = "") -> Measured:
     """A weighted sum over the columns of the needs."""
     words = needs.words
     if (needs.censored == needs.censored.flat[0]).all() and words:
-        side = "less than the first checkpoints show" if needs.censored.flat[0] == EARLY else "more than the last shows"
-        raise UserError(f"censored: every need is {side}")
+        side = "before the second" if needs.censored.flat[0] == EARLY else "beyond the last"
+        raise UserError(f"censored: every need is {side} checkpoint")
     return Measured(over_seeds(*combined(needs, weights)), "; ".join(filter(None, (words, note))))
 
 

@@ -33,6 +33,7 @@ CLAIMS = {
     13: "Subnetworks of smaller dense networks are relatively better",
 }
 UNDER_BOTH_SCALINGS = (4, 6)
+MOST_NAMED = 6
 
 
 class Measured(NamedTuple):
@@ -140,6 +141,12 @@ def _part(row: dict[str, Any]) -> str:
     return " ".join(words for words in (row["part"], f"({scaling})" if scaling else "") if words)
 
 
+def _named(rows: Sequence[dict[str, Any]]) -> str:
+    """The parts that some rows are of, in brackets; empty where they have none or are too many to name."""
+    parts = list(dict.fromkeys(row["part"] for row in rows if row["part"]))
+    return f" ({'; '.join(parts)})" if 0 < len(parts) <= MOST_NAMED else ""
+
+
 def overall(claim: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A claim's verdict from its rows."""
     ran = [row for row in rows if row["verdict"] != NOT_RUN]
@@ -152,7 +159,10 @@ def overall(claim: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         verdict, reason = NOT_RUN, rows[0]["reason"]
     elif refuting:
         deciding = min(refuting, key=lambda row: -1 if math.isnan(row["level_refuting"]) else row["level_refuting"])
-        verdict, reason = FAILS, f"refuted by {len(refuting)} of {len(ran)}, at the level 0.05/{len(ran)}"
+        verdict = FAILS
+        reason = f"refuted by {len(refuting)} of {len(ran)}, at the level 0.05/{len(ran)}{_named(refuting)}"
+        if holding:
+            reason += f"; {len(holding)} hold{_named(holding)}"
     elif len(holding) == len(ran):
         deciding = holding[0]
         verdict, reason = HOLDS, f"all {len(ran)} hold" if len(ran) > 1 else "the one judgement holds"
