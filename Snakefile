@@ -2,9 +2,9 @@
 
 The chain: prepare -> subset -> pretrain (a job a checkpoint) -> prune -> [finetune] -> evaluate -> collect -> figures,
 tables -> report. The tolerance of pruning deep networks: pretrain (the last checkpoint) -> calibrate -> prune.
+In place of pretrain, for checkpoints that were trained elsewhere: adopt.
 Beside it, for greedy selection: prune -> terms -> bounds -> thresholds -> figures. When to stop: pretrain -> observe ->
-stopping -> figure. And the random matrices of Figures 2, 3,
-and the pruning times of Figure 4.
+stopping -> figure. And the random matrices of Figures 2, 3, and the pruning times of Figure 4.
 """
 
 
@@ -15,6 +15,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/subset.smk"
 include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/adopt.smk"
 include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/prune.smk"
 include: "workflow/rules/finetune.smk"

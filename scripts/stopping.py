@@ -47,8 +47,10 @@ def gather(audit: Audit) -> Iterator[tuple[dict, list[Observation]]]:
     """Names and observations of each training, in order; nothing of those where something does not fit."""
     for trial, sources, checkpoints in audit.trainings():
         observations = []
+        foreign = trial["network"] in audit.plan["grid"].get("foreign", {})
+        first = {"first": next(iter(checkpoints.values()))} if foreign else {}
         for iteration, checkpoint in checkpoints.items():
-            paths, cell = {**sources, "checkpoint": checkpoint}, {**trial, "iteration": iteration}
+            paths, cell = {**sources, **first, "checkpoint": checkpoint}, {**trial, "iteration": iteration}
             path = audit.check("observe", f"observe {trial['network']}", paths, cell)
             if not audit.unfit:
                 observations.append(Observation.from_dict(artifacts.read_json(path)))

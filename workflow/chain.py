@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ class Chain(StageSettings):
         if chosen.finetune and methods:
             stages["finetune"] = self.settings("finetune", experiment=experiment)
         for network in chosen.networks:
-            stages[f"pretrain {network}"] = self.settings("pretrain", experiment=experiment, network=network)
+            made_by = "adopt" if self.elsewhere(network) else "pretrain"
+            stages[f"pretrain {network}"] = self.settings(made_by, experiment=experiment, network=network)
             stages[f"{last} {network}"] = self.settings(last, experiment=experiment, network=network)
             for method in methods:
                 key = f"prune {network} {method}"
@@ -98,6 +100,9 @@ class Chain(StageSettings):
             "seeds": list(chosen.seeds),
             "iterations": chosen.pretrain.checkpoint_iterations,
         }
+        foreign = {name: self.configuration.networks[name].checkpoints for name in chosen.networks}
+        if any(foreign.values()):
+            grid["foreign"] = {name: pattern for name, pattern in foreign.items() if pattern}
         return {"plan": {"grid": grid, "paths": paths, "stages": stages}}, []
 
     # ---- paths with their wildcards filled in
@@ -115,6 +120,27 @@ class Chain(StageSettings):
         if not earlier:
             return []
         return [f"{self.pretrain}.safetensors".format(**{**wildcards, "iteration": earlier[-1]})]
+
+    @property
+    def trained_elsewhere(self) -> str:
+        """Networks whose checkpoints were trained elsewhere, as a regular expression; it may be that of none."""
+        return "|".join(re.escape(name) for name in self.configuration.networks if self.elsewhere(name)) or "(?!)"
+
+    @property
+    def trained_here(self) -> str:
+        """The other networks, as a regular expression."""
+        return f"(?!(?:{self.trained_elsewhere})/)[^/]+"
+
+    def foreign_checkpoint(self, wildcards: Mapping[str, str]) -> str:
+        """Where a checkpoint lies that was trained elsewhere."""
+        return self.configuration.networks[wildcards["network"]].checkpoints.format(**wildcards)
+
+    def first_checkpoint(self, wildcards: Mapping[str, str]) -> list[str]:
+        """What stands for the initial weights, which nobody knows, of a network that was trained elsewhere; else none."""
+        if not self.elsewhere(wildcards["network"]):
+            return []
+        first = self.experiment(wildcards["experiment"]).pretrain.checkpoint_iterations[0]
+        return [f"{self.pretrain}.safetensors".format(**{**wildcards, "iteration": first})]
 
     def tolerance_for(self, wildcards: Mapping[str, str]) -> list[str]:
         """The calibrated tolerance that a checkpoint is pruned with; none where it is given or not needed."""
@@ -236,6 +262,8 @@ class Chain(StageSettings):
             raise UserError(
                 f"experiments.{experiment}: its images are not named; set datasets.{dataset}.path to their folder"
             )
+        if experiment in self.configuration.experiments:
+            self.check_networks(experiment)
         return self.products(experiment)
 
     # ---- checks before any job
@@ -249,6 +277,21 @@ class Chain(StageSettings):
 
             check_colours(style)
 
+    def check_networks(self, experiment: str) -> None:
+        """Raises UserError where a network's file builds none, or a checkpoint from elsewhere is not there."""
+        chosen = self.experiment(experiment)
+        self.configuration.check_files(experiment)
+        foreign = [name for name in chosen.networks if self.elsewhere(name)]
+        grid = itertools.product(foreign, chosen.examples, chosen.seeds, chosen.pretrain.checkpoint_iterations)
+        for network, examples, seed, iteration in grid:
+            cell = {"experiment": experiment, "network": network, "examples": examples}
+            path = self.foreign_checkpoint({**cell, "seed": seed, "iteration": iteration})
+            if not Path(path).exists():
+                raise UserError(
+                    f"networks.{network}.checkpoints: {path} is missing; bring it in with `goodsubnet import`, or take "
+                    f"the iteration, size or seed out of experiments.{experiment}"
+                )
+
     def check_folders(self) -> None:
         """Raises UserError where nothing could be written, or where a folder of images does not fit its experiments."""
         results = Path(self.configuration.results_dir)
@@ -259,6 +302,7 @@ class Chain(StageSettings):
             raise UserError(f"results_dir: {nearest} cannot be written; name another folder or change its rights")
         for name in self.configuration.target_experiments:
             dataset = self.configuration.datasets[self.experiment(name).dataset]
+            self.check_networks(name)
             # Once the images are stored, the folder may be gone.
             folder = Path(self.configuration.data_dir, dataset.path) if dataset.source == "folder" else None
             if folder and (folder.exists() or not Path(self.prepared(name)[0]).exists()):

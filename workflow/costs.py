@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from chain import Chain
 
-STAGES_OF_NETWORKS = {"pretrain", "calibrate", "prune", "finetune", "evaluate", "terms", "observe"}
+STAGES_OF_NETWORKS = {"pretrain", "adopt", "calibrate", "prune", "finetune", "evaluate", "terms", "observe"}
 # Multiply-adds of an image, parameters, and the height of the images that they are counted for.
 DEEP = {
     ("resnet34", "cifar"): (1.159e9, 21.3e6, 32),
@@ -77,6 +77,9 @@ class Costs:
             segment, kept = self.segment(experiment.pretrain.checkpoint_iterations, int(wildcards["iteration"]))
             work = (3 * rows * segment + examples + test) * pixels_width
             return start + work / self.rate(), 4.0 * width * (inputs + 1) * kept + 1e4
+        if rule == "adopt":
+            _, kept = self.segment(experiment.pretrain.checkpoint_iterations, int(wildcards["iteration"]))
+            return start + (examples + test) * pixels_width / self.rate(), 4.0 * width * (inputs + 1) * kept + 1e4
         if rule == "terms":
             return start + examples * (pixels_width / self.rate() + width * self.TERMS_SECONDS), 1e4
         if rule == "observe":
@@ -101,7 +104,7 @@ class Costs:
         examples, inputs, test = int(wildcards["examples"]), *self.images(experiment.dataset)
         multiply_adds, parameters, size = DEEP.get((network.architecture, network.form), DEEP_OTHERS)
         # Depthwise networks are slow for their multiply-adds: they wait for memory.
-        slow = 4 if "mobilenet" in network.architecture else 1
+        slow = 4 if "mobilenet" in (network.architecture or "") else 1
         forward = 2 * slow * multiply_adds * network.width_multiplier**2 * (inputs / 3) / size**2 / self.rate()
         parameters *= network.width_multiplier**2
         start = START_OF_DEEP
@@ -110,6 +113,9 @@ class Costs:
             segment, kept = self.segment(marks, int(wildcards["iteration"]))
             images = 3 * experiment.pretrain.batch_size * segment + examples + test
             return start + images * forward, 8.0 * parameters * kept + 1e4
+        if rule == "adopt":
+            _, kept = self.segment(experiment.pretrain.checkpoint_iterations, int(wildcards["iteration"]))
+            return start + (examples + test) * forward, 4.0 * parameters * kept + 1e4
         if rule == "finetune":
             images = 3 * experiment.finetune.batch_size * experiment.finetune.iterations
             # Of a network about half as large.

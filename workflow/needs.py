@@ -104,6 +104,9 @@ class Needs:
             # Measured: 1.43 GB for 50,000 examples and a width of 20,000 (5 copies of the weights: initial, trained,
             # gradient, checkpoint and its bytes).
             return WITH_TORCH + self._cuda() + images + 5 * weights + 12e-6 * rows * width
+        if rule == "adopt":
+            # It reads the foreign file with torch, and makes the hidden outputs of a part in blocks of 64 MB.
+            return WITH_TORCH + images + 3 * weights
         if rule == "evaluate":
             return SMALL + images
         if rule == "terms":
@@ -137,7 +140,7 @@ class Needs:
             batch, processes = experiment.pretrain.batch_size, experiment.pretrain.processes
         elif rule == "finetune":
             batch = experiment.finetune.batch_size
-        elif rule in ("evaluate", "observe"):
+        elif rule in ("adopt", "evaluate", "observe"):
             batch = EVALUATED_AT_ONCE
         else:
             batch = getattr(self.chain.configuration.methods[wildcards["method"]], "batch_size", EVALUATED_AT_ONCE)

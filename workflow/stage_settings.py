@@ -51,9 +51,19 @@ class StageSettings:
         chosen = pretrain.model_dump(exclude={"iterations", "checkpoints"})
         names = {"experiment": experiment, "network": network}
         machine = {"threads": self.configuration.threads.pretrain, "deterministic": self.configuration.deterministic}
-        return {**names, "architecture": architecture.model_dump(), **chosen, **machine}, [
+        return {**names, "architecture": architecture.as_architecture(), **chosen, **machine}, [
             f"stages.{architecture.kind}.pretrain"
         ]
+
+    def _adopt(self, experiment: str, network: str) -> tuple[dict[str, Any], list[str]]:
+        # Of the training only what the dense network is measured with.
+        pretrain, chosen = self.experiment(experiment).pretrain, self.configuration.networks[network]
+        settings = {"architecture": chosen.as_architecture(), "threads": self.configuration.threads.pretrain}
+        if chosen.kind == "deep":
+            settings |= {"mean": chosen.mean, "std": chosen.std, "deterministic": self.configuration.deterministic}
+        else:
+            settings |= pretrain.model_dump(include={"loss", "inputs"})
+        return settings, [f"stages.{chosen.kind}.adopt"]
 
     def _prune(self, experiment: str, network: str, method: str) -> tuple[dict[str, Any], list[str]]:
         selection = self.configuration.methods[method]
@@ -93,7 +103,7 @@ class StageSettings:
         chosen = {
             "experiment": experiment,
             "network": network,
-            "architecture": architecture.model_dump(),
+            "architecture": architecture.as_architecture(),
             "batch_size": pretrain.batch_size,
             "inputs": pretrain.inputs,
             "loss": pretrain.loss,
@@ -107,7 +117,7 @@ class StageSettings:
         chosen = {
             "experiment": experiment,
             "network": network,
-            "architecture": architecture.model_dump(),
+            "architecture": architecture.as_architecture(),
             "kind": architecture.kind,
             "probe": stopping.probe,
             "threads": self.configuration.threads.prune,
@@ -156,7 +166,7 @@ class StageSettings:
             "reference": chosen.paper_table,
             # Numbers of the paper stand only beside networks of its size.
             "architectures": {
-                name: network.architecture if network.width_multiplier == 1 else name
+                name: network.architecture if network.architecture and network.width_multiplier == 1 else name
                 for name, network in ((name, self.configuration.networks[name]) for name in chosen.networks)
             },
             "iterations_per_epoch": math.ceil(
@@ -254,11 +264,20 @@ class StageSettings:
         """Whether the stopping rules are scored on it: with fewer checkpoints there is nothing to stop."""
         return len(self.experiment(experiment).pretrain.checkpoint_iterations) >= LEAST_WATCHED
 
-    # ---- what a method needs
+    # ---- what a network or a method needs
+
+    def elsewhere(self, network: str) -> bool:
+        """Whether a network's checkpoints were trained elsewhere."""
+        return self.configuration.networks[network].checkpoints is not None
 
     def bounded_methods(self, experiment: str) -> list[str]:
-        """The methods that the bounds speak of: greedy forward selection."""
+        """The methods that the bounds speak of: greedy forward selection, of networks that are trained here.
+
+        The theory asks for the initial weights and the rate, which nobody knows of a network from elsewhere.
+        """
         methods = self.configuration.methods
+        if any(map(self.elsewhere, self.experiment(experiment).networks)):
+            return []
         return [name for name in self.experiment(experiment).methods if methods[name].algorithm == "greedy"]
 
     def calibrated(self, method: str) -> bool:

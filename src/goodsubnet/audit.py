@@ -70,6 +70,8 @@ class Audit:
             previous, checkpoints = {}, {}
             for iteration in grid["iterations"]:
                 cell = {**trial, "iteration": iteration}
+                if trial["network"] in grid.get("foreign", {}):
+                    previous = {"foreign": grid["foreign"][trial["network"]].format(**cell)}
                 checkpoints[iteration] = self.check("pretrain", f"pretrain {network}", {**sources, **previous}, cell)
                 previous = {"previous": checkpoints[iteration]}
             yield trial, sources, checkpoints
@@ -118,7 +120,9 @@ class Audit:
         for name, source in sources.items():
             if source in self.unfit:
                 return f"made from {source}, which does not fit"
-            there = self.provenance[source]["outputs"][Path(source).name]["sha256"]
+            # What came from elsewhere was made by no stage, and is checked by none before.
+            made = self.provenance.get(source) or artifacts.read_provenance(source)
+            there = made["outputs"][Path(source).name]["sha256"]
             if there != recorded["inputs"][name]["sha256"]:
                 return f"made from another {name} than {source} as it is today"
         return None

@@ -48,6 +48,17 @@ def main(argv: list[str] | None = None) -> None:
     )
     watch.add_argument("--poll", type=float, default=5.0, help="seconds between two looks at the folder")
     watch.set_defaults(run=_watch)
+    bring = commands.add_parser("import", help="bring checkpoints that were trained elsewhere into the chain")
+    bring.add_argument(
+        "checkpoints", type=Path, nargs="+", help="state dicts saved by torch, or safetensors files of them"
+    )
+    bring.add_argument("--configuration", type=Path, required=True, help="the file that describes the network")
+    bring.add_argument("--network", required=True, help="its name under `networks`")
+    bring.add_argument("--experiment", help="one that uses it, where several do with other images")
+    bring.add_argument("--output", help="a pattern or a folder; without it, the network's key `checkpoints`")
+    for name in ("examples", "seed", "iteration"):
+        bring.add_argument(f"--{name}", type=int, help="of the checkpoints, where their paths do not say it")
+    bring.set_defaults(run=_import)
 
     args = parser.parse_args(argv)
     try:
@@ -56,7 +67,14 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"error: {error}")
 
 
-def _load(path: Path) -> Configuration:
+def _check(path: Path) -> None:
+    configuration = _read(path)
+    for experiment in configuration.target_experiments:
+        configuration.check_files(experiment)
+    print(f"{path} is valid; it makes {', '.join(configuration.targets)}")
+
+
+def _read(path: Path) -> Configuration:
     import yaml
 
     try:
@@ -70,9 +88,15 @@ def _load(path: Path) -> Configuration:
     return load_configuration(raw)
 
 
-def _check(path: Path) -> None:
-    configuration = _load(path)
-    print(f"{path} is valid; it makes {', '.join(configuration.targets)}")
+def _import(args: argparse.Namespace) -> None:
+    configuration = _read(args.configuration)
+    # torch is slow to import, and the other commands do without.
+    from goodsubnet.importing import import_checkpoints
+
+    numbers = {name: getattr(args, name) for name in ("examples", "seed", "iteration")}
+    made = import_checkpoints(args.checkpoints, configuration, args.network, args.experiment, args.output, numbers)
+    for source, place in zip(args.checkpoints, made, strict=True):
+        print(f"{source} -> {place}")
 
 
 def _export(network: Path, output: Path) -> None:
@@ -91,7 +115,7 @@ def _watch(args: argparse.Namespace) -> None:
 
     if not args.poll > 0:
         raise UserError(f"--poll: seconds above 0, not {args.poll:g}")
-    trial = Trial(_load(args.configuration), args.experiment, args.network, args.examples, args.seed)
+    trial = Trial(_read(args.configuration), args.experiment, args.network, args.examples, args.seed)
     enough = watch(args.folder, trial, args.rule, once=args.once, poll=args.poll, say=partial(print, flush=True))
     sys.exit(0 if enough else NOT_YET)
 

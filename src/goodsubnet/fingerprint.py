@@ -65,8 +65,11 @@ def _imports(path: Path, package: str = "") -> list[str]:
 
 @functools.cache
 def _code(path: Path) -> str:
-    """The code of a file as the interpreter sees it: no comments, no docstrings, no layout."""
-    tree = ast.parse(path.read_bytes(), filename=str(path))
+    return code_text(ast.parse(path.read_bytes(), filename=str(path)))
+
+
+def code_text(tree: ast.Module) -> str:
+    """Code as the interpreter sees it: no comments, no docstrings, no layout. The tree loses its docstrings."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [statement for statement in node.body if not _is_text(statement)] or [ast.Pass()]

@@ -9,6 +9,8 @@ rule pretrain:
         provenance=f"{CHAIN.pretrain}.provenance.json",
     log:
         f"{CHAIN.logs}/{{experiment}}/pretrain/{CHAIN.cell}.log",
+    wildcard_constraints:
+        network=CHAIN.trained_here,
     conda:
         "../../envs/environment.yaml"
     threads: lambda wildcards: CONFIGURATION.threads.pretrain * processes_of(wildcards)

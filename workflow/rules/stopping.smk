@@ -3,6 +3,7 @@ rule observe:
         data=dataset_of,
         subset=f"{CHAIN.subset}.safetensors",
         checkpoint=f"{CHAIN.pretrain}.safetensors",
+        first=CHAIN.first_checkpoint,
     output:
         observation=f"{CHAIN.observe}.json",
         provenance=f"{CHAIN.observe}.provenance.json",
@@ -18,7 +19,8 @@ rule observe:
         settings=stage_settings("observe", "experiment", "network"),
     shell:
         script("observe.py") + MACHINE + " --data {input.data:q} --subset {input.subset:q}"
-        " --checkpoint {input.checkpoint:q} --seed {wildcards.seed} --iteration {wildcards.iteration}"
+        " --checkpoint {input.checkpoint:q} --first={input.first:q}"
+        " --seed {wildcards.seed} --iteration {wildcards.iteration}"
         " --settings {params.settings:q} --output {output.observation:q} > {log:q} 2>&1"
 
 

@@ -34,5 +34,20 @@ def known_class_names(settings: dict) -> list[str] | None:
             raise _unknown_source(unknown)
 
 
+def known_image(settings: dict) -> tuple[int, int | None, int | None]:
+    """Channels, height and width of the images, without loading anything; None where only data can tell."""
+    match settings["source"]:
+        case "cifar10":
+            return 3, 32, 32
+        case "mnist":
+            return 1, 28, 28
+        case "digits":
+            return 1, 8, 8
+        case "folder":
+            return settings["channels"], *(settings["size"] or (None, None))
+        case unknown:
+            raise _unknown_source(unknown)
+
+
 def _unknown_source(source: object) -> UserError:
     return UserError(f"source: {source!r} is not known; choose one of cifar10, mnist, digits, folder.")

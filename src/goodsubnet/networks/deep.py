@@ -1,4 +1,4 @@
-"""Deep networks for images, by name: what they are built of, and how their weights begin."""
+"""Deep networks for images, by name or from a file: what they are built of, and how their weights begin."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from torchvision import models
 from goodsubnet.data.randomness import random_generator
 from goodsubnet.errors import UserError
 from goodsubnet.networks.mobilenet import mobilenet_v2
+from goodsubnet.networks.own import build_own
 from goodsubnet.networks.resnet import STAGES, resnet
 from goodsubnet.networks.torchvision_names import check_architecture
 
@@ -43,10 +44,13 @@ def build(
 ) -> ImageClassifier:
     """A network with random weights, drawn from torch's global generator (see `initial_network`).
 
-    architecture: {"architecture": name, "form": "cifar" or "imagenet", "width_multiplier": float}. mean, std: one a
-    channel of the images; where these are not three, the first convolution is made for as many.
-    Raises UserError for a name, form or multiplier that does not exist.
+    architecture: {"architecture": name, "form": "cifar" or "imagenet", "width_multiplier": float}, or as
+    `networks.own.described` gives it. mean, std: one a channel of the images; where these are not three, the first
+    convolution of a network by name is made for as many.
+    Raises UserError for a name, form or multiplier that does not exist, and as `networks.own.build_own`.
     """
+    if "file" in architecture:
+        return ImageClassifier(build_own(architecture, classes, len(mean)), mean, std)
     check_architecture(architecture)
     name, form, multiplier = (architecture[key] for key in ("architecture", "form", "width_multiplier"))
     if name == "mobilenet_v2":
@@ -81,11 +85,25 @@ def initial_network(
     """The network that a trial begins with, on the CPU: its weights depend on (experiment, network, seed) alone.
 
     The other arguments are those of `build`. torch's global generator is left as it was.
+    Raises UserError where a network from a file has other weights when it is built again.
     """
     torch_seed = int(random_generator("initial weights", experiment, network, seed).integers(2**63))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(torch_seed)
-        return build(architecture, classes, mean, std)
+
+    def built() -> ImageClassifier:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(torch_seed)
+            return build(architecture, classes, mean, std)
+
+    first = built()
+    if "file" in architecture:
+        again = built().state_dict()
+        for name, tensor in first.state_dict().items():
+            if not torch.equal(tensor, again[name]):
+                raise UserError(
+                    f"{architecture['file']}: {name.removeprefix('network.')} begins with other weights each time; "
+                    "draw them from torch's global generator alone, which is seeded for each trial"
+                )
+    return first
 
 
 @contextmanager
@@ -106,15 +124,24 @@ def zero_images(network: nn.Module, image: Sequence[int], count: int = 1) -> Ten
     return torch.zeros(count, *image, device=parameter.device, dtype=parameter.dtype)
 
 
-def check_image(network: nn.Module, image: Sequence[int]) -> None:
-    """Raise UserError if the network cannot take images of the shape `image`, (C, H, W)."""
+def check_image(network: nn.Module, image: Sequence[int], classes: int | None = None) -> None:
+    """Raise UserError if the network cannot take images of the shape `image`, (C, H, W).
+
+    classes: also where it does not return so many logits for each of two images.
+    """
     _, height, width = image
     try:
         with evaluating(network), torch.no_grad():
-            network(zero_images(network, image))
-    except (RuntimeError, ValueError, AssertionError) as error:
+            logits = network(zero_images(network, image, count=2))
+    # A network of the user's own may raise anything.
+    except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(
             f"size: the network cannot take images of {height} x {width} pixels ({reason}); "
-            "raise `size`, or choose `form: cifar` where the architecture has it"
+            "raise `size`, choose `form: cifar` where the architecture has it, or mend the network if it is yours"
         ) from None
+    if classes is None:
+        return
+    found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if found != (2, classes):
+        raise UserError(f"the network returns {found} for 2 images of {classes} classes, not logits (2, {classes})")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from goodsubnet.data.known import known_class_names, known_train_class_counts
+from goodsubnet.data.known import known_class_names, known_image, known_train_class_counts
 from goodsubnet.data.labels import check_groups
 from goodsubnet.data.subsets import check_subset_size
 from goodsubnet.errors import UserError
@@ -199,6 +199,14 @@ class Configuration(Model):
         streamed = getattr(dataset, "storage", "memory") == "files"
         if streamed and kind == "two_layer":
             raise ValueError(f"{key}: a two-layer network reads images from memory; set storage: memory")
+        channels = known_image(dataset.model_dump())[0]
+        for name in experiment.networks:
+            mean = getattr(self.networks[name], "mean", None)
+            if mean is not None and len(mean) != channels:
+                raise ValueError(
+                    f"networks.{name}.mean: has {len(mean)} numbers, and the images of {experiment.dataset} have "
+                    f"{channels} channels; give one a channel"
+                )
         augmentation = getattr(experiment.pretrain, "augmentation", None)
         if augmentation is not None and streamed != isinstance(augmentation, ResizedCrop):
             wanted = "{scale: [0.2, 1.0]}" if streamed else "{padding: 4}"
@@ -206,6 +214,14 @@ class Configuration(Model):
                 f"{key}.pretrain.augmentation: images with storage: {'files' if streamed else 'memory'} are varied by "
                 f"{wanted}; give that, or null"
             )
+
+    def check_files(self, experiment: str) -> None:
+        """Raises UserError where a network of an experiment comes from a file that builds none, as far as it shows."""
+        for name in self.experiments[experiment].networks:
+            try:
+                self.networks[name].as_architecture()
+            except UserError as error:
+                raise UserError(f"networks.{name}.file: {error}") from None
 
     @property
     def target_experiments(self) -> list[str]:

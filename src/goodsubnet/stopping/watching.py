@@ -57,7 +57,7 @@ class Trial:
         if self.network not in configuration.networks:
             known = ", ".join(sorted(configuration.networks))
             raise UserError(f"network {self.network!r} is not in the configuration (there: {known})")
-        self.architecture = configuration.networks[self.network].model_dump()
+        self.architecture = configuration.networks[self.network].as_architecture()
         self.kind = configuration.kind_of(experiment)
         if self.architecture["kind"] != self.kind:
             raise UserError(f"network {self.network} is not of the kind of experiment {experiment}, {self.kind}")

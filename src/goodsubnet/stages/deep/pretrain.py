@@ -11,8 +11,9 @@ def pretrain(job: Job, machine: Machine, seed: int, iteration: int, saving: Savi
     leased = job.acquire(machine)
     # After the device was leased: torch looks at the devices when it is imported.
     from goodsubnet.networks import files
-    from goodsubnet.stages.deep.fitting import Fit, measure
-    from goodsubnet.stages.deep.images import images_of, measured_parts
+    from goodsubnet.stages.deep.dense import measured_dense
+    from goodsubnet.stages.deep.fitting import Fit
+    from goodsubnet.stages.deep.images import images_of
     from goodsubnet.stages.deep.replicas import replicas
     from goodsubnet.training import prepare_torch
 
@@ -26,17 +27,13 @@ def pretrain(job: Job, machine: Machine, seed: int, iteration: int, saving: Savi
     with deferred_signals(), replicas(job, machine, description, seed, start, iteration) as share:
         fit = Fit(network, description, settings, leased.torch_device, kept, share)
         fit.run(images, seed, start, iteration, saving.of(job, start, iteration, fit.state))
-    measured = {}
-    for part in measured_parts(job):
-        source = images if part == "train" else images_of(job, machine, leased.torch_device, part)
-        measured |= {f"dense_{part}_{name}": value for name, value in measure(fit.network, source).items()}
-    return fit.state(iteration), measured
+    return fit.state(iteration), measured_dense(job, machine, fit.network, images)
 
 
 def _initial_network(job: Job, image: tuple[int, int, int], seed: int):
     """The network before training, and its description. Raises UserError where it could not be pruned."""
-    from goodsubnet.networks.deep import check_image, initial_network
-    from goodsubnet.networks.layers import prunable_layers
+    from goodsubnet.networks.deep import initial_network
+    from goodsubnet.stages.deep.dense import check_dense
 
     settings, data = job.settings, job.tensors("data")
     architecture = settings["architecture"]
@@ -44,6 +41,5 @@ def _initial_network(job: Job, image: tuple[int, int, int], seed: int):
     network = initial_network(
         architecture, classes, data["mean"], data["std"], settings["experiment"], settings["network"], seed
     )
-    prunable_layers(network)
-    check_image(network, image)
+    check_dense(network, image, classes)
     return network, {"architecture": architecture, "classes": classes, "image": list(image)}
