@@ -1,5 +1,6 @@
 """Take up a checkpoint that was trained elsewhere, and measure the dense network there."""
 
+from goodsubnet.foreign import check_imported
 from goodsubnet.jobs import Job, Machine, parser, run
 from goodsubnet.stages import stage_of
 
@@ -12,6 +13,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--iteration", required=True, type=int, help="how long it was trained")
     Machine.add_arguments(arguments)
     args = arguments.parse_args(argv)
+    check_imported(args.foreign)
     inputs = {"data": args.data, "subset": args.subset, "foreign": args.foreign}
     with Job("adopt", args.output, args.settings, inputs, iteration=args.iteration) as job:
         adopt = stage_of(job.settings["architecture"]["kind"], "adopt")

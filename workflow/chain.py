@@ -12,6 +12,7 @@ from stage_settings import StageSettings, as_json
 
 from goodsubnet.data.folder import train_class_counts
 from goodsubnet.errors import UserError
+from goodsubnet.foreign import check_imported
 from goodsubnet.settings import PRUNING_TIMES, RANDOM_MATRICES, Configuration, FigureStyle
 
 CELL = "{network}/examples-{examples}/seed-{seed}/iteration-{iteration}"
@@ -286,11 +287,10 @@ class Chain(StageSettings):
         for network, examples, seed, iteration in grid:
             cell = {"experiment": experiment, "network": network, "examples": examples}
             path = self.foreign_checkpoint({**cell, "seed": seed, "iteration": iteration})
-            if not Path(path).exists():
-                raise UserError(
-                    f"networks.{network}.checkpoints: {path} is missing; bring it in with `goodsubnet import`, or take "
-                    f"the iteration, size or seed out of experiments.{experiment}"
-                )
+            try:
+                check_imported(path, content=False)
+            except UserError as error:
+                raise UserError(f"networks.{network}.checkpoints: {error}") from None
 
     def check_folders(self) -> None:
         """Raises UserError where nothing could be written, or where a folder of images does not fit its experiments."""

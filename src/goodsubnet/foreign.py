@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from goodsubnet import artifacts
 from goodsubnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,6 +52,22 @@ def checkpoint_tensors(
     network = build(architecture, classes, mean, std)
     load_state(path, state, network.network)
     return files.encode(network, description)
+
+
+def check_imported(path: str | Path, content: bool = True) -> None:
+    """Raises UserError where a file is missing, was not imported, or (`content`) is not as it was imported."""
+    path, reason = Path(path), None
+    if not path.exists():
+        reason = f"{path} is missing"
+    elif not artifacts.sidecar(path).exists():
+        reason = f"{path} was not imported ({artifacts.sidecar(path).name} is missing)"
+    elif content:
+        try:
+            artifacts.verify(path)
+        except UserError as error:
+            reason = str(error).rpartition(";")[0]
+    if reason:
+        raise UserError(f"{reason}; bring it in with `goodsubnet import`")
 
 
 def load_state(path: str | Path, state: Mapping[str, np.ndarray], network: "nn.Module") -> None:

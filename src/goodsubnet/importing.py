@@ -45,23 +45,23 @@ def import_checkpoints(
         )
     settings = {"architecture": configuration.networks[network].as_architecture()}
     fit = _fit(configuration, experiment, settings["architecture"])
-    outputs: dict[Path, Path] = {}
+    cells = {path: _numbers_in(path, pattern, numbers) for path in paths}
+    sources: dict[Path, Path] = {}
     for path in paths:
-        cell = {"experiment": experiment, "network": network, **_numbers_in(path, pattern, numbers)}
-        place = Path(pattern.format(**cell))
-        if place in outputs:
-            raise UserError(
-                f"{path} and {outputs[place]} would both become {place}; tell them apart by {{seed}} and alike"
-            )
-        outputs[place] = path
+        place = Path(pattern.format(experiment=experiment, network=network, **cells[path]))
+        if place in sources:
+            raise UserError(f"{path} and {sources[place]} would both become {place}; import one of them")
         _refuse_others_files(place)
+        sources[place] = path
+    for place, path in sources.items():
         state, done = read_state(path)
         tensors = fit(path, state)
         source = {"name": Path(path).name, "sha256": artifacts.sha256(path)}
-        with Job("import", place, {**settings, "source": source["sha256"]}, {}, **cell) as job:
+        wildcards = {"experiment": experiment, "network": network, **cells[path]}
+        with Job("import", place, {**settings, "source": source["sha256"]}, {}, **wildcards) as job:
             job.facts["source"] = {**source, "done": done}
             job.save_tensors(tensors)
-    return list(outputs)
+    return list(sources)
 
 
 def _experiment_of(configuration: Configuration, network: str, experiment: str | None) -> str:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import adopt
 import calibrate
 import evaluate
 import finetune
@@ -98,6 +99,10 @@ class Jobs:
     def pretrain(self, name: str, iteration: int, previous: Path | None = None, save: int = 0, seed: int = 0) -> Path:
         arguments = ["--iteration", str(iteration), "--seed", str(seed), *self.machine, *saving(save)]
         return self._run(pretrain, self._path(name), arguments, {**self._examples, "previous": previous})
+
+    def adopt(self, name: str, foreign: Path, iteration: int) -> Path:
+        arguments = ["--iteration", str(iteration), *self.machine]
+        return self._run(adopt, self._path(name), arguments, {**self._examples, "foreign": foreign})
 
     def calibrate(self, name: str, checkpoint: Path) -> Path:
         output = self._path(name).with_suffix(".json")
