@@ -137,7 +137,7 @@ class Chain(StageSettings):
         return self.configuration.networks[wildcards["network"]].checkpoints.format(**wildcards)
 
     def first_checkpoint(self, wildcards: Mapping[str, str]) -> list[str]:
-        """What stands for the initial weights, which nobody knows, of a network that was trained elsewhere; else none."""
+        """What stands for the unknown initial weights of a network that was trained elsewhere; else none."""
         if not self.elsewhere(wildcards["network"]):
             return []
         first = self.experiment(wildcards["experiment"]).pretrain.checkpoint_iterations[0]
