@@ -50,4 +50,5 @@ bench: .venv/installed
 	$(RUN) python benchmarks/layers.py --quick
 	$(RUN) python benchmarks/training.py
 	$(RUN) python benchmarks/distributed.py
+	$(RUN) python benchmarks/claims.py
 	$(RUN) python benchmarks/sweep.py --measure --results results

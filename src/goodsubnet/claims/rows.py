@@ -141,6 +141,12 @@ def _part(row: dict[str, Any]) -> str:
     return " ".join(words for words in (row["part"], f"({scaling})" if scaling else "") if words)
 
 
+def _counted(rows: Sequence[dict[str, Any]], verdict: str) -> str:
+    """How many rows have a verdict, and which; empty for none."""
+    plural = {HOLDS: "hold", FAILS: "do not hold"}.get(verdict, verdict)
+    return f"{len(rows)} {verdict if len(rows) == 1 else plural}{_named(rows)}" if rows else ""
+
+
 def _named(rows: Sequence[dict[str, Any]]) -> str:
     """The parts that some rows are of, in brackets; empty where they have none or are too many to name."""
     parts = list(dict.fromkeys(row["part"] for row in rows if row["part"]))
@@ -162,7 +168,7 @@ def overall(claim: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         verdict = FAILS
         reason = f"refuted by {len(refuting)} of {len(ran)}, at the level 0.05/{len(ran)}{_named(refuting)}"
         if holding:
-            reason += f"; {len(holding)} hold{_named(holding)}"
+            reason += f"; {_counted(holding, HOLDS)}"
     elif len(holding) == len(ran):
         deciding = holding[0]
         verdict, reason = HOLDS, f"all {len(ran)} hold" if len(ran) > 1 else "the one judgement holds"
@@ -171,9 +177,10 @@ def overall(claim: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         # One with an effect tells more.
         deciding = min(undecided or failing, key=lambda row: math.isnan(row["effect"]))
         verdict = UNDECIDED
-        counts = {"undecided": undecided, "hold": holding, "do not hold": failing}
-        parts = [f"{len(some)} {words}" for words, some in counts.items() if some]
-        reason = f"of {len(ran)}: {', '.join(parts)}"
+        parts = [
+            _counted(some, verdict) for some, verdict in ((undecided, UNDECIDED), (holding, HOLDS), (failing, FAILS))
+        ]
+        reason = f"of {len(ran)}: {', '.join(filter(None, parts))}"
         if failing:
             reason += f", but not at the level 0.05/{len(ran)}"
     unseen = [part for part in dict.fromkeys(map(_part, rows)) if part not in set(map(_part, ran))]
