@@ -252,7 +252,7 @@ def test_says_what_is_wrong(outputs, targets, arguments, message):
 
 
 def test_selection_is_frozen():
-    found = Selection(np.array([1, 1, 2]), np.zeros(3))
+    found = Selection(np.array([1, 1, 2]), np.zeros(3), np.array([1, 1, 2]), np.arange(2.0, 5.0))
     assert found.distinct == 2
     with pytest.raises(AttributeError):
         found.neurons = None

@@ -1,7 +1,5 @@
 """The neurons with the largest weights, a common rule of thumb."""
 
-import numpy as np
-
 from goodsubnet.selection.candidates import Candidates
 from goodsubnet.settings import DistinctMethodSettings
 
@@ -12,9 +10,10 @@ class Settings(DistinctMethodSettings):
 
 def select(candidates: Candidates, settings: dict, seed: int):
     from goodsubnet.selection import Selection, losses_along
+    from goodsubnet.selection.magnitude import ranked
+    from goodsubnet.selection.trace import one_by_one
 
     size = settings["steps"] or settings["distinct"]
-    a, b = (candidates.weights[name].astype(np.float64) for name in "ab")
-    neurons = np.argsort(-np.abs(b) * np.linalg.norm(a, axis=1), kind="stable")[:size]
+    neurons = ranked(candidates.weights)[:size]
     losses = losses_along(candidates.outputs(neurons), candidates.targets, range(size), candidates.loss)
-    return Selection(neurons, losses)
+    return Selection(neurons, losses, *one_by_one(size, candidates.width))

@@ -11,8 +11,9 @@ class Settings(DistinctMethodSettings):
 
 def select(candidates: Candidates, settings: dict, seed: int):
     from goodsubnet.selection import Selection, losses_along
+    from goodsubnet.selection.trace import one_by_one
 
     size = settings["steps"] or settings["distinct"]
     neurons = random_generator("random selection", seed).permutation(candidates.width)[:size]
     losses = losses_along(candidates.outputs(neurons), candidates.targets, range(size), candidates.loss)
-    return Selection(neurons, losses)
+    return Selection(neurons, losses, *one_by_one(size, candidates.width))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from goodsubnet.selection.losses import LOSSES, canonical_score, decide, losses_along, mean_loss
+from goodsubnet.selection.trace import distinct_so_far
 
 __all__ = [
     "Selection",
@@ -20,15 +21,36 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Selection:
-    """The neurons chosen, in order and with repeats (int64), and the mean loss after each step (float64)."""
+    """What a method chose, and its trace: how loss, size and cost went along its steps.
+
+    neurons: int64, in the order chosen and with repeats; of a method that removes neurons, those that are left. losses:
+    (points,) float64, the mean loss of the subnetwork after each step. sizes: (points,) int64, how many neurons it then
+    has, and passes: (points,) float64, what it has cost until then; both as `selection.trace` counts them. share: the
+    convex weight of each neuron that has one; None: its multiplicity among `neurons` over their number. weights: {"a",
+    "b"} of the neurons with a share, in ascending order of the neurons, where the method changed them. gaps: (points,)
+    float64, the certificate of a method that optimises the shares.
+    """
 
     neurons: np.ndarray
     losses: np.ndarray
+    sizes: np.ndarray
+    passes: np.ndarray
+    share: dict[int, float] | None = None
+    weights: dict[str, np.ndarray] | None = None
+    gaps: np.ndarray | None = None
 
     @property
     def distinct(self) -> int:
         """How many different neurons were chosen."""
         return len(set(self.neurons.tolist()))
+
+    def shares(self) -> tuple[np.ndarray, np.ndarray]:
+        """The neurons of the subnetwork, ascending (int64), and the share of each in its output (float64)."""
+        if self.share is None:
+            kept, counts = np.unique(np.asarray(self.neurons), return_counts=True)
+            return kept, counts / len(self.neurons)
+        kept = np.array(sorted(self.share), np.int64)
+        return kept, np.array([self.share[neuron] for neuron in kept.tolist()])
 
 
 def greedy_forward_selection(
@@ -90,9 +112,10 @@ def greedy_forward_selection(
             chosen, losses = _select(search, steps, distinct, max_steps, loss, after_step)
     finally:
         limit_threads(before)
+    trace = distinct_so_far(chosen), 1.0 + np.arange(1, len(chosen) + 1)
     if torch is not None:
-        return Selection(torch.from_numpy(chosen), torch.from_numpy(losses))
-    return Selection(chosen, losses)
+        return Selection(torch.from_numpy(chosen), torch.from_numpy(losses), *trace)
+    return Selection(chosen, losses, *trace)
 
 
 def _select(search, steps, distinct, max_steps, loss, after_step):
@@ -115,15 +138,12 @@ def search_for(outputs, targets, loss: str):
     Arguments as in `greedy_forward_selection`. Its `total`, `step`, `columns.column` and `targets` are what `decide`
     needs to compare the best neurons of several searches.
     """
-    values, targets = _checked(outputs, targets, loss)
-    if _is_torch(values):
-        from goodsubnet.selection.accelerator import DeviceColumns
+    columns, targets = columns_of(outputs, targets, loss)
+    return search_in(columns, targets, loss)
 
-        columns = DeviceColumns(values.T, targets)
-    else:
-        from goodsubnet.selection.columns import Columns
 
-        columns = Columns(np.ascontiguousarray(values.T), targets)
+def search_in(columns, targets, loss: str):
+    """The same, of what `columns_of` returns."""
     if loss == "squared":
         from goodsubnet.selection.squared import SquaredSearch
 
@@ -131,6 +151,21 @@ def search_for(outputs, targets, loss: str):
     from goodsubnet.selection.logistic import LogisticSearch
 
     return LogisticSearch(columns, targets)
+
+
+def columns_of(outputs, targets, loss: str):
+    """The outputs as columns where they lie, on the processor or an accelerator, and the targets as float64, checked.
+
+    Arguments and errors as in `greedy_forward_selection`.
+    """
+    values, targets = _checked(outputs, targets, loss)
+    if _is_torch(values):
+        from goodsubnet.selection.accelerator import DeviceColumns
+
+        return DeviceColumns(values.T, targets), targets
+    from goodsubnet.selection.columns import Columns
+
+    return Columns(np.ascontiguousarray(values.T), targets), targets
 
 
 def _is_torch(value) -> bool:

@@ -76,19 +76,26 @@ class Columns:
 def first_of_identical(columns) -> np.ndarray:
     """Ascending indices that keep the first neuron of each set of identical columns.
 
-    A copy can never be chosen, ties going to the lowest index. Only neurons that share sum phi^2 are read: a dead
-    ReLU neuron, of which a trained network has hundreds, is known by its maximum alone.
+    A copy can never be chosen in their place, ties going to the lowest index.
     """
-    keep = np.ones(columns.neurons, bool)
+    return np.flatnonzero(originals(columns) == np.arange(columns.neurons))
+
+
+def originals(columns) -> np.ndarray:
+    """(neurons,) int64: the first neuron whose column is the same; a neuron's own index where it is the first.
+
+    Only neurons that share sum phi^2 are read: a dead ReLU neuron, of which a trained network has hundreds, is known
+    by its maximum alone.
+    """
+    first = np.arange(columns.neurons)
     dead = np.flatnonzero(columns.moments.largest == 0)
-    keep[dead[1:]] = False
+    first[dead] = dead[:1]
     order = np.argsort(columns.moments.second, kind="stable")
     order = order[columns.moments.largest[order] > 0]
     norms = columns.moments.second[order]
     same = np.flatnonzero(norms[1:] == norms[:-1])
-    seen = set()
+    seen: dict[bytes, int] = {}
     for neuron in np.sort(order[np.union1d(same, same + 1)]):
         digest = blake2b((columns.column(neuron) + 0.0).tobytes()).digest()  # -0.0 becomes 0.0
-        keep[neuron] = digest not in seen
-        seen.add(digest)
-    return np.flatnonzero(keep)
+        first[neuron] = seen.setdefault(digest, neuron)
+    return first

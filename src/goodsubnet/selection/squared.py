@@ -29,16 +29,17 @@ class SquaredSearch:
         if not np.isfinite(np.r_[self._squares, self._with_targets, self._target_norm]).all():
             raise ValueError("outputs or targets are so large that the loss overflows")
         self._with_total = np.zeros(len(self.candidates))
-        self._norms_chosen = 0.0
+        self._norms_summed = 0.0
+        self._summed = 1
         self._cache: dict[int, np.ndarray] = {}
         self._capacity = max(2 * TOGETHER, CACHE_BYTES // (8 * len(self.candidates)))
 
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
         """The score of each of `candidates`, and a bound of its distance from the true and the canonical score."""
         scores = 2 * (self._with_total - self.step * self._with_targets) + self._squares
-        # Terms summed in float64 in any order: (examples + steps) units of the norms' products, by Cauchy-Schwarz.
-        unit = np.finfo(np.float64).eps * (self.columns.examples + self.step + 32)
-        sizes = self._norms_chosen + self.step * self._target_norm
+        # Terms summed in float64 in any order: (examples + columns) units of the norms' products, by Cauchy-Schwarz.
+        unit = np.finfo(np.float64).eps * (self.columns.examples + self._summed + 32)
+        sizes = self._norms_summed + self.step * self._target_norm
         return scores, unit * (2 * self._norms * sizes + self._squares)
 
     def best(self) -> int:
@@ -62,7 +63,8 @@ class SquaredSearch:
         if key not in self._cache:
             self._prepare(key, column)
         self._with_total += self._cache[key]
-        self._norms_chosen += float(np.sqrt(np.square(column).sum()))
+        self._norms_summed += float(np.sqrt(np.square(column).sum()))
+        self._summed += 1
         self.total += column
         self.step += 1
 

@@ -12,9 +12,11 @@ from goodsubnet.selection.candidates import Candidates
 
 
 def prune(job: Task, machine: Machine, seed: int) -> dict[str, np.ndarray]:
-    """The chosen neurons in order, the losses along the selection, and the weights and shares of the distinct ones.
+    """The chosen neurons in order, the trace of the selection, and the shares and weights of the distinct ones.
 
-    The job's inputs are `data`, `subset` and `checkpoint`.
+    A distinct neuron is one with a share in the output. The trace is `losses`, `sizes` and `passes`, a number each for
+    every step (`selection.trace`), and `gaps` where the method certifies its shares. The job's inputs are `data`,
+    `subset` and `checkpoint`.
     """
     leased = job.acquire(machine)
     settings, method = job.settings, job.settings["method"]
@@ -32,13 +34,18 @@ def prune(job: Task, machine: Machine, seed: int) -> dict[str, np.ndarray]:
     candidates = Candidates(weights, images, targets, **{name: settings[name] for name in names}, workers=job.workers)
     with threadpool_limits(settings["threads"]):
         selection = load_method(method["algorithm"]).select(candidates, method, seed)
-    chosen, counts = np.unique(np.asarray(selection.neurons), return_counts=True)
+    kept, share = selection.shares()
+    changed = selection.weights or {name: array[kept] for name, array in weights.items()}
     steps = len(selection.neurons)
-    print(f"{steps} steps, {len(chosen)} distinct neurons, mean loss {float(selection.losses[-1]):.6f}")
+    print(f"{steps} steps, {len(kept)} distinct neurons, mean loss {float(selection.losses[-1]):.6f}")
+    certificate = {} if selection.gaps is None else {"gaps": selection.gaps}
     return {
         "neurons": np.asarray(selection.neurons),
         "losses": np.asarray(selection.losses),
-        "distinct_neurons": chosen,
-        "share": (counts / steps).astype(np.float32),
-        **{name: array[chosen] for name, array in weights.items()},
+        "sizes": selection.sizes,
+        "passes": selection.passes,
+        **certificate,
+        "distinct_neurons": kept,
+        "share": share.astype(np.float32),
+        **changed,
     }

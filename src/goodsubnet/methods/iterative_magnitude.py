@@ -1,0 +1,38 @@
+"""Iterative magnitude pruning: some neurons go, the others are trained further, and so on."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from goodsubnet.data.randomness import random_generator
+from goodsubnet.selection.candidates import Candidates
+from goodsubnet.settings import Count, DistinctMethodSettings, Positive
+
+
+class Settings(DistinctMethodSettings):
+    """In rounds those of smallest |b_i| * ||a_i|| go, and the others are trained: fine-tuning, without rewinding weights.
+
+    The variant of Han et al. (NeurIPS 2015): a round goes on from the weights of the one before. The sizes fall
+    geometrically. The subnetwork has the trained weights; those of other methods have the checkpoint's.
+    """
+
+    rounds: Count = Field(5, description="rounds of removing and training")
+    iterations: Count = Field(100, description="training after each removal, in iterations (a batch each)")
+    batch_size: Count | Literal["full"] = Field(128, description="images in a batch, or `full`")
+    learning_rate: Positive = Field(
+        0.01, description="of that training, plain SGD; multiplied by the size, `per_neuron`"
+    )
+
+
+def select(candidates: Candidates, settings: dict, seed: int):
+    from goodsubnet.selection.iterative import iterative_magnitude
+
+    return iterative_magnitude(
+        candidates,
+        settings["steps"] or settings["distinct"],
+        rounds=settings["rounds"],
+        iterations=settings["iterations"],
+        batch_size=settings["batch_size"],
+        learning_rate=settings["learning_rate"],
+        seed=int(random_generator("iterative magnitude pruning", seed).integers(2**63)),
+    )
