@@ -39,6 +39,7 @@ class Chain(StageSettings):
         self.required = f"{experiment}/required_pretraining"
         self.answers = f"{experiment}/answers"
         self.bounds = f"{experiment}/theory/bounds"
+        self.methods = f"{experiment}/methods"
         self.thresholds = f"{experiment}/theory/thresholds"
         self.stopping = f"{experiment}/stopping"
         self.figures = f"{experiment}/figures"
@@ -55,13 +56,15 @@ class Chain(StageSettings):
     def _plan(self, experiment: str, table: str) -> tuple[dict[str, Any], list[str]]:
         """What a table is made from: its grid, with where each artifact lies and the settings it must have.
 
-        table: "evaluations", of all methods, "bounds", of the greedy ones, or "stopping", of the checkpoints alone.
+        table: "evaluations" or "methods", of all methods, "bounds", of the greedy ones, or "stopping", of the
+        checkpoints alone.
         """
         chosen = self.experiment(experiment)
         last, methods = {
             "evaluations": ("evaluate", list(chosen.methods)),
             "bounds": ("terms", self.bounded_methods(experiment)),
             "stopping": ("observe", []),
+            "methods": ("prune", list(chosen.methods)),
         }[table]
         stages = {
             "prepare": self.settings("prepare", dataset=chosen.dataset),
@@ -72,7 +75,8 @@ class Chain(StageSettings):
         for network in chosen.networks:
             made_by = "adopt" if self.elsewhere(network) else "pretrain"
             stages[f"pretrain {network}"] = self.settings(made_by, experiment=experiment, network=network)
-            stages[f"{last} {network}"] = self.settings(last, experiment=experiment, network=network)
+            if last != "prune":
+                stages[f"{last} {network}"] = self.settings(last, experiment=experiment, network=network)
             for method in methods:
                 key = f"prune {network} {method}"
                 stages[key] = self.settings("prune", experiment=experiment, network=network, method=method)
@@ -87,8 +91,9 @@ class Chain(StageSettings):
             "calibrate": f"{self.calibrate}.json",
             "prune": f"{self.prune}.safetensors",
             "finetune": f"{self.finetune}.safetensors",
-            last: f"{getattr(self, last)}.json",
         }
+        if last != "prune":
+            paths[last] = f"{getattr(self, last)}.json"
         grid = {
             "experiment": experiment,
             "dataset": chosen.dataset,
@@ -241,6 +246,8 @@ class Chain(StageSettings):
             paths += [f"{self.thresholds}.csv", f"{self.thresholds}.laws.csv"]
         if self.watched(experiment):
             paths += [f"{self.figures}/stopping.png", f"{self.stopping}.scores.csv", f"{self.stopping}.csv"]
+        if self.compared(experiment):
+            paths.append(f"{self.figures}/methods.png")
         return [path.format(experiment=experiment) for path in paths]
 
     def products(self, experiment: str) -> list[str]:
@@ -251,9 +258,13 @@ class Chain(StageSettings):
         if experiment in (RANDOM_MATRICES, PRUNING_TIMES):
             return [*self.reported(experiment), page]
         # The plans are asked for, too: Snakemake does not miss one while the table that it belongs to is there.
-        tables = ["evaluations", *(["bounds"] if self.bounded_methods(experiment) else [])]
-        tables += ["stopping"] if self.watched(experiment) else []
-        plans = [self.plan_path(experiment, table) for table in tables]
+        tables = {
+            "evaluations": True,
+            "bounds": bool(self.bounded_methods(experiment)),
+            "methods": self.compared(experiment),
+            "stopping": self.watched(experiment),
+        }
+        plans = [self.plan_path(experiment, table) for table, made in tables.items() if made]
         return [*plans, *self.reported(experiment), page, *self.last_checkpoints(experiment)]
 
     def products_by_name(self, experiment: str) -> list[str]:

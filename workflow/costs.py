@@ -19,6 +19,8 @@ DEEP = {
     ("resnet20", "cifar"): (40.6e6, 0.27e6, 32),
 }
 DEEP_OTHERS = (2e9, 20e6, 224)
+# The methods that look at the outputs of all neurons of a two-layer network: how many times these are held.
+OUTPUTS_HELD = {"greedy": 1, "greedy_backward": 2, "greedy_line_search": 1, "greedy_fully_corrective": 1}
 # Importing torch and torchvision, and reading the images.
 START_OF_DEEP = 6.0
 # torchrun, and importing torch in each of its processes.
@@ -91,11 +93,20 @@ class Costs:
         steps = method.steps or method.distinct
         if rule == "evaluate":
             return start + (examples + test) * 2 * inputs * steps / self.rate(), 1e4
-        if method.algorithm != "greedy":
-            return start, 4.0 * steps * inputs + 1e4
-        work = examples * pixels_width / self.rate() + examples * width * steps * self.SELECTION_SECONDS
-        start += START_OF_WORKERS if method.workers > 1 else 0
-        return start + work / method.workers, 4.0 * steps * inputs + 1e4
+        kept = 4.0 * steps * inputs + 1e4
+        if method.algorithm == "iterative_magnitude":
+            rows = examples if method.batch_size == "full" else min(method.batch_size, examples)
+            # Sizes that fall by the same factor from the width to the size, about the mean of a logarithm.
+            mean = (width - steps) / max(1e-9, math.log(width / steps)) if width > steps else width
+            work = 3 * rows * method.rounds * method.iterations * 2 * inputs * mean
+            return start + work / self.rate(), kept
+        if method.algorithm not in OUTPUTS_HELD:
+            return start, kept
+        passes = (width - steps**2 / width) / 2 if method.algorithm == "greedy_backward" else steps
+        work = examples * pixels_width / self.rate() + examples * width * passes * self.SELECTION_SECONDS
+        workers = getattr(method, "workers", 1)
+        start += START_OF_WORKERS if workers > 1 else 0
+        return start + work / workers, kept
 
     def of_deep(self, rule: str, wildcards: dict[str, str]) -> tuple[float, float]:
         """The same for a job of a deep network."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 
 from chain import Chain
-from costs import DEEP, STAGES_OF_NETWORKS, Costs
+from costs import DEEP, OUTPUTS_HELD, STAGES_OF_NETWORKS, Costs
 
 # MB of a job that does little: two processes of Snakemake (140 MB each), and Python with numpy and pandas (185 MB).
 SMALL = 600
@@ -118,12 +118,13 @@ class Needs:
             probe = min(examples, self.chain.configuration.stopping.probe)
             return SMALL + 3 * weights + 1.1 * 4e-6 * probe * width
         method = self.chain.configuration.methods[wildcards["method"]]
-        if method.algorithm != "greedy":
-            return SMALL + images + 2 * weights
+        if method.algorithm not in OUTPUTS_HELD:
+            # With training: the weights, their gradients and what is in between.
+            return SMALL + images + (6 if method.algorithm == "iterative_magnitude" else 2) * weights
         # Measured: 4.2 GiB for 50,000 examples and a width of 20,000, of which the outputs are 4.0 GB.
         workers = self.workers(wildcards)
         start = (WITH_TORCH + self._cuda() if self.accelerated or workers > 1 else SMALL) * workers
-        return start + images * workers + 2 * weights + 1.1 * outputs
+        return start + images * workers + 2 * weights + 1.1 * OUTPUTS_HELD[method.algorithm] * outputs
 
     def _of_deep(self, rule: str, wildcards: Mapping[str, str], inputs: int, test: int) -> float:
         """MB of a job of a deep network."""

@@ -207,6 +207,12 @@ class StageSettings:
     def _bounds(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
         return {"loss": self.experiment(experiment).pretrain.loss, "error": self.configuration.theory.error}, []
 
+    def _methods(self) -> tuple[dict[str, Any], list[str]]:
+        return {}, []
+
+    def _methods_figure(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
+        return {"style": self._style(), "methods": list(self.experiment(experiment).methods)}, []
+
     def _thresholds(self) -> tuple[dict[str, Any], list[str]]:
         accuracy = self.configuration.figures.accuracy
         return {"accuracy": accuracy, "margin": self.configuration.theory.threshold_margin}, []
@@ -279,6 +285,11 @@ class StageSettings:
         if any(map(self.elsewhere, self.experiment(experiment).networks)):
             return []
         return [name for name in self.experiment(experiment).methods if methods[name].algorithm == "greedy"]
+
+    def compared(self, experiment: str) -> bool:
+        """Whether there are several methods of a two-layer network to set side by side."""
+        several = len(self.experiment(experiment).methods) > 1
+        return several and self.configuration.kind_of(experiment) == "two_layer"
 
     def calibrated(self, method: str) -> bool:
         """Whether a method's tolerance is found for a share of the multiply-adds."""

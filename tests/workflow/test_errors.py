@@ -38,7 +38,7 @@ def test_misspelt_key(project: Project) -> None:
         (("experiments", "small", "pretrain", "checkpoints"), {"every": 7}, "iterations = 20 is not a multiple of"),
         (("experiments", "small", "pretrain", "loss"), "hinge", "input should be 'logistic' or 'squared', got 'hinge'"),
         (("methods", "random"), {"algorithm": "random", "steps": 21}, "method random asks for 21 distinct neurons"),
-        (("methods", "random"), {"algorithm": "lucky", "steps": 1}, "is not one of greedy, layer_greedy"),
+        (("methods", "random"), {"algorithm": "lucky", "steps": 1}, "is not one of greedy, greedy_backward"),
         (("methods", "random"), {"algorithm": "random"}, "give either steps or distinct"),
         (("datasets", "digits", "groups"), [["0"], ["1"]], "class '2' is in neither group"),
         (("datasets", "digits", "groups"), None, "tells two labels apart, and there are 10 classes; give two lists"),

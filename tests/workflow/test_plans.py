@@ -12,7 +12,9 @@ TABLES = {"plan": 1, "collect": 1, "answers": 1, "required_pretraining": 1}
 TABLES |= {"draw_answers": 1, "draw_figure1": 1, "draw_curves": 1}
 TABLES |= {"stopping": 1, "draw_stopping": 1}
 # What greedy selection adds to that.
-THEORY = {"plan": 2, "bounds": 1, "thresholds": 1, "draw_bounds": 1, "draw_terms": 1, "draw_thresholds": 1}
+THEORY = {"bounds": 1, "thresholds": 1, "draw_bounds": 1, "draw_terms": 1, "draw_thresholds": 1}
+# What a second method adds.
+METHODS = {"compare_methods": 1, "draw_methods": 1}
 
 
 def observed(checkpoints: int) -> dict[str, int]:
@@ -68,12 +70,12 @@ def test_a_new_width_adds_only_its_own(run: Project) -> None:
 def test_a_new_method_adds_only_its_own(run: Project) -> None:
     run.experiment["methods"] = ["random", "magnitude"]
     run.settings["methods"]["magnitude"] = {"algorithm": "magnitude", "steps": 5}
-    assert run.plan() == {"prune": 6, "evaluate": 6, **TABLES}
+    assert run.plan() == {"prune": 6, "evaluate": 6, **TABLES, **METHODS, "plan": 2}
 
 
 def test_greedy_selection_brings_the_theory_along(run: Project) -> None:
     run.experiment["methods"] = ["random", "greedy"]
-    assert run.plan() == {"prune": 6, "evaluate": 6, "terms": 6, **TABLES, **THEORY}
+    assert run.plan() == {"prune": 6, "evaluate": 6, "terms": 6, **TABLES, **THEORY, **METHODS, "plan": 3}
 
 
 def test_more_steps_prune_again_and_train_nothing(run: Project) -> None:
@@ -98,11 +100,11 @@ def test_the_selections_code_prunes_again_and_trains_nothing(run: Project) -> No
     run.experiment["methods"] = ["random", "greedy"]
     run.snakemake()
     edit(run.code / "src/goodsubnet/methods/greedy.py", "candidates.loss,", "str(candidates.loss),")
-    assert run.plan() == {"prune": 6, "evaluate": 6, "terms": 6, **TABLES, **THEORY}
+    assert run.plan() == {"prune": 6, "evaluate": 6, "terms": 6, **TABLES, **THEORY, **METHODS, "plan": 3}
     # The code that every method reaches prunes with both of them.
     edit(run.code / "src/goodsubnet/selection/losses.py", "import numpy as np", "import numpy as np\n\nUNUSED = 1")
-    everything = {"prune": 12, "evaluate": 12, "terms": 6, "observe": 6, **TABLES, **THEORY}
-    assert run.plan() == {**everything, "plan": 3}
+    everything = {"prune": 12, "evaluate": 12, "terms": 6, "observe": 6, **TABLES, **THEORY, **METHODS}
+    assert run.plan() == {**everything, "plan": 4}
 
 
 def test_the_code_of_a_plot_only_redraws(run: Project) -> None:

@@ -73,7 +73,7 @@ wildcard_constraints:
     experiment="[^/]+",
     network="[^/]+",
     method="[^/]+",
-    table="evaluations|bounds|stopping",
+    table="evaluations|bounds|methods|stopping",
     part="layers|two_layer",
     examples=r"\d+",
     seed=r"\d+",

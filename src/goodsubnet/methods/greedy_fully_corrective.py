@@ -10,8 +10,8 @@ from goodsubnet.settings import Count, NeuronMethodSettings
 class Settings(NeuronMethodSettings):
     """The neuron is chosen as by `greedy_line_search`, then the weights of all that are chosen are optimised together.
 
-    They minimise the loss over the simplex, to a duality gap of 1e-6 of the loss of an output of 0; a neuron whose weight
-    becomes 0 is dropped from the subnetwork.
+    They minimise the loss over the simplex, to a duality gap of 1e-6 of the loss of an output of 0; a neuron whose
+    weight becomes 0 is dropped from the subnetwork.
     """
 
     max_steps: Count = Field(

@@ -9,10 +9,10 @@ from goodsubnet.settings import Count, NeuronMethodSettings
 
 
 class Settings(NeuronMethodSettings):
-    """A step goes from the output z to (1 - g) z + g phi, with the neuron phi and the g in [0, 1] that lower the loss most.
+    """A step goes from the output z to (1 - g) z + g phi: neuron phi and g in [0, 1] lower the loss most.
 
-    Squared loss: neuron and g minimise it together. Logistic: the neuron has the largest decrease that is guaranteed (by
-    the quadratic upper model of curvature 1/4), then g is the exact minimum along the line.
+    Squared loss: neuron and g minimise it together. Logistic: the neuron has the largest decrease that is guaranteed
+    (by the quadratic upper model of curvature 1/4), then g is the exact minimum along the line.
     """
 
     max_steps: Count = Field(

@@ -10,7 +10,7 @@ from goodsubnet.settings import Count, DistinctMethodSettings, Positive
 
 
 class Settings(DistinctMethodSettings):
-    """In rounds those of smallest |b_i| * ||a_i|| go, and the others are trained: fine-tuning, without rewinding weights.
+    """In rounds those of smallest |b_i| * ||a_i|| go, and the others are trained: fine-tuning, without rewinding.
 
     The variant of Han et al. (NeurIPS 2015): a round goes on from the weights of the one before. The sizes fall
     geometrically. The subnetwork has the trained weights; those of other methods have the checkpoint's.
@@ -20,7 +20,7 @@ class Settings(DistinctMethodSettings):
     iterations: Count = Field(100, description="training after each removal, in iterations (a batch each)")
     batch_size: Count | Literal["full"] = Field(128, description="images in a batch, or `full`")
     learning_rate: Positive = Field(
-        0.01, description="of that training, plain SGD; multiplied by the size, `per_neuron`"
+        0.05, description="of that training, plain SGD; multiplied by the size, `per_neuron`"
     )
 
 
