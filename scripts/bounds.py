@@ -1,6 +1,5 @@
 """Put the bounds beside what was measured at every pruned checkpoint, and count where they are violated."""
 
-from goodsubnet import artifacts
 from goodsubnet.audit import Audit
 from goodsubnet.jobs import Job, parser, run
 from goodsubnet.theory.tables import tables, violations_table
@@ -14,7 +13,7 @@ def main(argv: list[str] | None = None) -> None:
     with Job("bounds", args.output, args.settings, {"plan": args.plan}) as job:
         audit = Audit(job.json("plan"))
         measured = gather(audit)
-        audit.conclude(args.output.with_name("unfit.txt"))
+        audit.conclude(job)
         terms, bounds = tables(measured, job.settings["loss"], job.settings["error"])
         violations = violations_table(bounds)
         for suffix, table in ((".csv", bounds), (".terms.csv", terms), (".violations.csv", violations)):
@@ -26,12 +25,11 @@ def main(argv: list[str] | None = None) -> None:
 def gather(audit: Audit) -> list[tuple[dict, dict]]:
     """Names and terms of each subnetwork; none any more once something did not fit."""
     measured = []
-    for row, paths in audit.subnetworks():
-        path = audit.check("terms", f"terms {row['network']}", paths, row)
+    for row, _, path in audit.measured("terms"):
         if not audit.unfit:
-            dense = artifacts.read_json(audit.plan["paths"]["dense"].format(**row))
+            dense = audit.read(audit.plan["paths"]["dense"].format(**row))
             rate = {"learning_rate_per_neuron": dense["learning_rate_per_neuron"]}
-            measured.append((row, {**artifacts.read_json(path), **rate}))
+            measured.append((row, {**audit.read(path), **rate}))
     return measured
 
 

@@ -2,7 +2,6 @@
 
 import pandas
 
-from goodsubnet import artifacts
 from goodsubnet.audit import Audit
 from goodsubnet.jobs import Job, parser, run
 
@@ -14,7 +13,7 @@ def main(argv: list[str] | None = None) -> None:
     with Job("collect", args.output, args.settings, {"plan": args.plan}) as job:
         audit = Audit(job.json("plan"))
         rows = gather(audit)
-        audit.conclude(args.output.with_name("unfit.txt"))
+        audit.conclude(job)
         job.save(".csv", pandas.DataFrame(rows).to_csv(index=False).encode())
         print(f"{len(rows):,} rows")
 
@@ -22,12 +21,10 @@ def main(argv: list[str] | None = None) -> None:
 def gather(audit: Audit) -> list[dict]:
     """A row for each subnetwork; none any more once something did not fit."""
     rows = []
-    for row, paths in audit.subnetworks():
-        sources = {name: path for name, path in paths.items() if name != "checkpoint"}
-        result = audit.check("evaluate", f"evaluate {row['network']}", sources, row)
+    for row, paths, result in audit.measured("evaluate"):
         if not audit.unfit:
-            measured = artifacts.read_json(result)
-            dense = artifacts.read_json(audit.plan["paths"]["dense"].format(**row))
+            measured = audit.read(result)
+            dense = audit.read(audit.plan["paths"]["dense"].format(**row))
             pruned = audit.provenance[paths["subnetwork"]]
             # With several workers: without their start.
             seconds = pruned.get("workers", pruned)["seconds"]

@@ -1,6 +1,5 @@
 """Gather loss, size and cost of every method along its steps in one tidy table, for the comparison of the methods."""
 
-from goodsubnet import artifacts
 from goodsubnet.audit import Audit
 from goodsubnet.comparison import methods_table
 from goodsubnet.jobs import Job, parser, run
@@ -13,7 +12,7 @@ def main(argv: list[str] | None = None) -> None:
     with Job("methods", args.output, args.settings, {"plan": args.plan}) as job:
         audit = Audit(job.json("plan"))
         traces = gather(audit)
-        audit.conclude(args.output.with_name("methods.unfit.txt"))
+        audit.conclude(job)
         table = methods_table(traces)
         job.save(".csv", table.to_csv(index=False, float_format="%.8g").encode())
         print(f"{len(table):,} rows")
@@ -24,8 +23,7 @@ def gather(audit: Audit) -> list[tuple[dict, dict]]:
     traces = []
     for row, paths in audit.subnetworks():
         if not audit.unfit:
-            artifacts.verify(paths["subnetwork"])
-            stored = artifacts.map_tensors(paths["subnetwork"])
+            stored = audit.tensors(paths["subnetwork"])
             # Copied, so that not every file stays open.
             traces.append((row, {name: stored[name].copy() for name in ("sizes", "losses", "passes")}))
     return traces

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pandas
 
-from goodsubnet import artifacts
 from goodsubnet.audit import Audit
 from goodsubnet.jobs import Job, parser, run
 from goodsubnet.stopping.observation import Observation
@@ -20,7 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     with Job("stopping", args.output, args.settings, {"plan": args.plan, "table": args.table}) as job:
         audit, settings = Audit(job.json("plan")), job.settings
         observed = list(gather(audit))
-        audit.conclude(args.output.with_name("stopping.unfit.txt"))
+        audit.conclude(job)
         evaluations = pandas.read_csv(args.table)
         method, column = settings["method"], settings["accuracy"]
         rows = []
@@ -53,7 +52,7 @@ def gather(audit: Audit) -> Iterator[tuple[dict, list[Observation]]]:
             paths, cell = {**sources, **first, "checkpoint": checkpoint}, {**trial, "iteration": iteration}
             path = audit.check("observe", f"observe {trial['network']}", paths, cell)
             if not audit.unfit:
-                observations.append(Observation.from_dict(artifacts.read_json(path)))
+                observations.append(Observation.from_dict(audit.read(path)))
         if not audit.unfit:
             yield {name: value for name, value in trial.items() if name != "dataset"}, observations
 

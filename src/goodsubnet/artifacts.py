@@ -75,6 +75,18 @@ def encode_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
+def encode_provenance(provenance: Mapping[str, Any]) -> bytes:
+    """The bytes of a sidecar: JSON with a `seal`, the SHA-256 of the sidecar without the line that it stands on."""
+    rest = encode_json(provenance)
+    return encode_json({**provenance, "seal": hashlib.sha256(rest).hexdigest()})
+
+
+def seal_holds(content: bytes, seal: str) -> bool:
+    """Whether a sidecar is as it was written. content: its bytes, as `encode_provenance` gave them, with this seal."""
+    rest = content.replace(f' "seal": "{seal}",\n'.encode(), b"", 1)
+    return hashlib.sha256(rest).hexdigest() == seal
+
+
 def sidecar(path: str | Path) -> Path:
     """Where the provenance of an artifact stands: beside it, one for all files of the same stem."""
     path = Path(path)

@@ -5,11 +5,18 @@ what the plan says and with one another.
 """
 
 import itertools
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from goodsubnet import artifacts
 from goodsubnet.errors import UserError
+
+if TYPE_CHECKING:
+    from goodsubnet.jobs import Job
 
 SHOWN = 5
 
@@ -18,13 +25,16 @@ class Audit:
     """Compares what is recorded with each artifact with what the plan says and with what lies there now.
 
     plan: as `scripts/plan.py` writes it, with the grid of the experiment, the path of each stage's artifacts and the
-    settings that they must have. `unfit` collects what does not fit: path -> reason.
+    settings that they must have. read_provenance: what gives the provenance of the artifact at a path.
+    `unfit` collects what does not fit: path -> reason. `gathered`: path -> SHA-256 of all that was read.
     """
 
-    def __init__(self, plan: dict) -> None:
+    def __init__(self, plan: dict, read_provenance: Callable[[str], dict] = artifacts.read_provenance) -> None:
         self.plan = plan
         self.provenance: dict[str, dict] = {}
         self.unfit: dict[str, str] = {}
+        self.gathered: dict[str, str] = {}
+        self._read_provenance = read_provenance
 
     def subnetworks(self) -> Iterator[tuple[dict, dict[str, str]]]:
         """Each subnetwork of the grid, checked back to its data set.
@@ -76,12 +86,34 @@ class Audit:
                 previous = {"previous": checkpoints[iteration]}
             yield trial, sources, checkpoints
 
+    def measured(self, stage: str) -> Iterator[tuple[dict, dict[str, str], str]]:
+        """As `subnetworks`, and the path of what "evaluate" or "terms" measured of each, checked."""
+        for row, paths in self.subnetworks():
+            # The network that was pruned is not evaluated again.
+            sources = {name: path for name, path in paths.items() if stage != "evaluate" or name != "checkpoint"}
+            yield row, paths, self.check(stage, f"{stage} {row['network']}", sources, row)
+
+    def read(self, path: str) -> Any:
+        """Content of a JSON artifact. Raises UserError where it is not what was written."""
+        self._gather(path)
+        return json.loads(Path(path).read_bytes())
+
+    def tensors(self, path: str) -> dict[str, np.ndarray]:
+        """The same of tensors, mapped into memory."""
+        self._gather(path)
+        return artifacts.map_tensors(path)
+
+    def _gather(self, path: str) -> None:
+        # A dense measurement is read once for each method.
+        if path not in self.gathered:
+            self.gathered[path] = artifacts.verify(path)
+
     def check(self, stage: str, key: str, sources: dict[str, str], wildcards: dict) -> str:
         """Path of an artifact. sources: its inputs, name -> path, checked before."""
         path = self.plan["paths"][stage].format(**wildcards)
         if path not in self.provenance:
             try:
-                self.provenance[path] = artifacts.read_provenance(path)
+                self.provenance[path] = self._read_provenance(path)
                 reason = self._difference(path, self.plan["stages"][key], sources)
             except UserError as error:
                 self.provenance[path], reason = {}, str(error)
@@ -89,8 +121,22 @@ class Audit:
                 self.unfit[path] = reason
         return path
 
-    def conclude(self, listing: Path) -> None:
-        """Raises UserError where something does not fit; writes the paths of it to `listing`."""
+    def check_settings(self, path: str) -> None:
+        """Compare the settings of an artifact that is none of a subnetwork, if the plan speaks of its stage."""
+        self.provenance[path] = self._read_provenance(path)
+        stage = self.provenance[path]["stage"]
+        allowed = [settings for key, settings in self.plan["stages"].items() if key.split()[0] == stage]
+        reasons = [self._other_settings(path, settings) for settings in allowed]
+        if reasons and all(reasons):
+            self.unfit[path] = reasons[0]
+
+    def conclude(self, job: "Job") -> None:
+        """Hand what was read to the job, for its sidecar.
+
+        Raises UserError where something does not fit; writes the paths of it to `<stem>.unfit.txt` beside the output.
+        """
+        listing = job.output.with_name(f"{job.stem}.unfit.txt")
+        job.gather(self.gathered)
         if not self.unfit:
             listing.unlink(missing_ok=True)
             return
@@ -111,12 +157,11 @@ class Audit:
 
     def _difference(self, path: str, settings: dict, sources: dict[str, str]) -> str | None:
         recorded = self.provenance[path]
-        for name in sorted({*settings, *recorded["settings"]}):
-            then, now = recorded["settings"].get(name), settings.get(name)
-            if then != now:
-                return f"made with {name} = {then}, today it is {now}"
+        reason = self._other_settings(path, settings)
+        if reason:
+            return reason
         if set(sources) != set(recorded["inputs"]):
-            return f"made from {sorted(recorded['inputs'])}, today it is made from {sorted(sources)}"
+            return f"made from {sorted(recorded['inputs'])}, and it must be made from {sorted(sources)}"
         for name, source in sources.items():
             if source in self.unfit:
                 return f"made from {source}, which does not fit"
@@ -125,4 +170,12 @@ class Audit:
             there = made["outputs"][Path(source).name]["sha256"]
             if there != recorded["inputs"][name]["sha256"]:
                 return f"made from another {name} than {source} as it is today"
+        return None
+
+    def _other_settings(self, path: str, settings: dict) -> str | None:
+        recorded = self.provenance[path]["settings"]
+        for name in sorted({*settings, *recorded}):
+            then, now = recorded.get(name), settings.get(name)
+            if then != now:
+                return f"made with {name} = {then}, and it must be {now}"
         return None

@@ -1,14 +1,17 @@
 """The command `goodsubnet`: what people do outside the workflow."""
 
 import argparse
+import contextlib
 import json
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from goodsubnet.documentation import key_tables, schema, with_tables
 from goodsubnet.errors import UserError
-from goodsubnet.settings import Configuration, load_configuration
+
+if TYPE_CHECKING:
+    from goodsubnet.settings import Configuration
 
 NOT_YET = 3
 
@@ -22,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     check.set_defaults(run=lambda args: _check(args.configuration))
 
     keys = commands.add_parser("keys", help="print what each key of the configuration means")
-    keys.set_defaults(run=lambda args: print(key_tables()))
+    keys.set_defaults(run=lambda args: _keys())
 
     document = commands.add_parser(
         "document", help="write the tables of config/README.md and config/schema.json anew from the typed settings"
@@ -59,12 +62,20 @@ def main(argv: list[str] | None = None) -> None:
     for name in ("examples", "seed", "iteration"):
         bring.add_argument(f"--{name}", type=int, help="of the checkpoints, where their paths do not say it")
     bring.set_defaults(run=_import)
+    verify = commands.add_parser("verify", help="check where figures and tables come from, back to the data")
+    verify.add_argument("paths", type=Path, nargs="+", metavar="path", help="a file that the workflow made")
+    verify.add_argument("--all", action="store_true", help="name every file of the chain")
+    verify.add_argument("--directory", type=Path, default=Path(), help="the folder where snakemake ran")
+    verify.set_defaults(run=lambda args: _verify(args.paths, args.directory, args.all))
 
     args = parser.parse_args(argv)
     try:
         args.run(args)
     except UserError as error:
         sys.exit(f"error: {error}")
+
+
+# Each command imports what it needs: some of it is slow to load.
 
 
 def _check(path: Path) -> None:
@@ -74,8 +85,10 @@ def _check(path: Path) -> None:
     print(f"{path} is valid; it makes {', '.join(configuration.targets)}")
 
 
-def _read(path: Path) -> Configuration:
+def _read(path: Path) -> "Configuration":
     import yaml
+
+    from goodsubnet.settings import load_configuration
 
     try:
         raw = yaml.safe_load(path.read_text())
@@ -99,6 +112,12 @@ def _import(args: argparse.Namespace) -> None:
         print(f"{source} -> {place}")
 
 
+def _keys() -> None:
+    from goodsubnet.documentation import key_tables
+
+    print(key_tables())
+
+
 def _export(network: Path, output: Path) -> None:
     from goodsubnet.export import export_onnx
 
@@ -120,7 +139,25 @@ def _watch(args: argparse.Namespace) -> None:
     sys.exit(0 if enough else NOT_YET)
 
 
+def _verify(paths: list[Path], directory: Path, every: bool) -> None:
+    from goodsubnet.verification import Broken, Chain
+
+    if not directory.is_dir():
+        raise UserError(f"--directory: there is no folder {directory}")
+    try:
+        with contextlib.chdir(directory):
+            chain = Chain(paths)
+            print(chain.text(every), flush=True)
+            chain.check()
+    except Broken as broken:
+        print(f"does not hold: {broken}")
+        sys.exit(1)
+    print("holds: every file is the one that the next was made from, and the code that made them is today's")
+
+
 def _document(folder: Path) -> None:
+    from goodsubnet.documentation import schema, with_tables
+
     page = folder / "README.md"
     page.write_text(with_tables(page.read_text()))
     (folder / "schema.json").write_text(json.dumps(schema(), indent=1) + "\n")

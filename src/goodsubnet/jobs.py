@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from goodsubnet import artifacts, devices
+from goodsubnet import artifacts, devices, fingerprint
 from goodsubnet.distributed.workers import ALONE, Alone, Graph, Workers
 from goodsubnet.errors import UserError
 
@@ -41,13 +41,14 @@ class Machine:
     """What a job may use, and no result depends on.
 
     device: "auto", "cpu" or "cuda". data_dir: where the images lie that are read from files. readers: processes that
-    read them ahead. workers: processes that select together (Algorithm 2), nodes: machines that they are spread over,
-    graph: how they talk.
+    read them ahead. temporary: the output will be deleted once nothing needs it. workers: processes that select
+    together (Algorithm 2), nodes: machines that they are spread over, graph: how they talk.
     """
 
     device: str = "auto"
     data_dir: str = "data"
     readers: int = 0
+    temporary: bool = False
     workers: int = 1
     nodes: int = 1
     graph: Graph = "all"
@@ -57,6 +58,7 @@ class Machine:
         arguments.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
         arguments.add_argument("--data-dir", default="data", help="where data sets lie")
         arguments.add_argument("--readers", type=int, default=0, help="processes that read images ahead")
+        arguments.add_argument("--temporary", action="store_true", help="it will be deleted once nothing needs it")
 
     @staticmethod
     def add_worker_arguments(arguments: argparse.ArgumentParser) -> None:
@@ -122,6 +124,7 @@ class Task:
         self.inputs = dict(inputs)
         self.workers: Workers | Alone = ALONE
         self.facts: dict[str, Any] = {"device": "cpu", "threads": 1}
+        self.temporary = False
         self._leased: devices.Device | None = None
 
     def acquire(self, machine: Machine) -> devices.Device:
@@ -130,6 +133,7 @@ class Task:
             self._visible = os.environ.get(devices.VARIABLE)
             self._leased = devices.acquire(machine.device)
             self.facts |= {"device": self._leased.name, "threads": self.settings["threads"]}
+            self.temporary = machine.temporary
         return self._leased
 
     @contextlib.contextmanager
@@ -174,6 +178,7 @@ class Job(Task):
         self.stem = artifacts.stem(output)
         self.wildcards = wildcards
         self._outputs: dict[str, dict[str, Any]] = {}
+        self._gathered: dict[str, str] = {}
 
     def __enter__(self) -> "Job":
         self._began = time.perf_counter()
@@ -191,13 +196,17 @@ class Job(Task):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: Any) -> None:
         try:
             if kind is None:
-                artifacts.write(artifacts.sidecar(self.output), artifacts.encode_json(self._provenance()))
+                artifacts.write(artifacts.sidecar(self.output), artifacts.encode_provenance(self._provenance()))
                 # That of other settings, too: nobody will go on with it.
                 _remove(self.progress_path.parent.glob(f"{self.stem}-*"))
                 with contextlib.suppress(OSError):
                     self.progress_path.parent.rmdir()
         finally:
             self._unlock()
+
+    def gather(self, files: Mapping[str, str]) -> None:
+        """Put into the sidecar what was read beside the inputs. files: path -> the SHA-256 that was verified."""
+        self._gathered |= files
 
     def starting_point(self) -> dict | None:
         """What training goes on from: what was saved last, else the input `previous`; None where there is neither."""
@@ -283,19 +292,26 @@ class Job(Task):
         return recorded["key"] == self.key
 
     def _provenance(self) -> dict[str, Any]:
+        facts = dict(self.facts)
         return {
             "stage": self.stage,
+            "output": str(self.output),
+            "format": artifacts.FORMAT,
             "settings": self.settings,
             "wildcards": self.wildcards,
             "key": self.key,
             "inputs": {
                 name: {"path": str(self.inputs[name]), "sha256": digest} for name, digest in self._hashes.items()
             },
+            "gathered": self._gathered,
             "outputs": self._outputs,
+            "temporary": [self.output.name] if self.temporary else [],
+            # Workers have loaded what this process has not.
+            "sources": {**fingerprint.loaded_sources(), **facts.pop("sources", {})},
             "commit": _commit(),
             "versions": _versions(),
             "machine": {"system": platform.platform(), "processor": platform.machine()},
-            **self.facts,
+            **facts,
             "seconds": round(time.perf_counter() - self._began, 3),
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -193,7 +193,7 @@ def test_without_snakemakes_memory_stale_results_reach_no_figure(run: Project, b
     if back:
         run.settings["methods"]["random"]["steps"] = 5
     else:
-        for path in (run.folder / "results/small/unfit.txt").read_text().splitlines():
+        for path in (run.folder / "results/small/evaluations.unfit.txt").read_text().splitlines():
             (run.folder / path).unlink()
     run.snakemake()
     table, figure = run.path("results/small/evaluations.csv"), run.path("results/small/figures/figure1.png")

@@ -1,6 +1,7 @@
 """The real chain on real digits, from images to the report, and the report in a real browser."""
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -8,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Project
+from conftest import ROOT, Project
 
 from goodsubnet import artifacts
 from goodsubnet.data.inputs import network_inputs
+from goodsubnet.fingerprint import fingerprint
 from goodsubnet.losses import accuracy, mean_loss, targets_of
 from goodsubnet.networks.two_layer import neuron_outputs
 
@@ -27,6 +29,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.experiment["pretrain"].update(iterations=200, checkpoints=[0, 40, 200], loss="squared")
     project.snakemake()
     return project
+
+
+def test_the_code_that_was_loaded_is_that_of_the_fingerprint(run: Project) -> None:
+    """Each sidecar names what was loaded; from these names alone the fingerprint comes out."""
+    sidecars = [json.loads(path.read_bytes()) for path in run.folder.glob("results/**/*.provenance.json")]
+    assert {"prepare", "pretrain", "prune", "evaluate", "terms", "bounds", "figure1"} <= {
+        each["stage"] for each in sidecars
+    }
+    for sidecar in sidecars:
+        (script, *modules) = sorted(sidecar["sources"], key=lambda name: not name.startswith("scripts/"))
+        names = [re.sub(r"^goodsubnet/|(/__init__)?\.\w+$", "", name).replace("/", ".") for name in modules]
+        assert fingerprint(ROOT / script, names) == sidecar["settings"]["code"], (script, names)
 
 
 def rows(run: Project) -> list[dict[str, str]]:

@@ -180,6 +180,10 @@ def kept(path):
     return temp(path) if CONFIGURATION.keep_checkpoints == "last" else path
 
 
+# Its sidecar says so: a checkpoint that is gone was not lost.
+KEPT = " --temporary" if CONFIGURATION.keep_checkpoints == "last" else ""
+
+
 def of_targets(paths):
     """`paths` of each experiment that the configuration names in `targets`."""
     return [path for experiment in CONFIGURATION.target_experiments for path in paths(experiment)]

@@ -20,6 +20,6 @@ rule pretrain:
     params:
         settings=stage_settings("pretrain", "experiment", "network"),
     shell:
-        script("pretrain.py") + MACHINE + SAVE_EVERY + " --data {input.data:q} --subset {input.subset:q}"
+        script("pretrain.py") + MACHINE + SAVE_EVERY + KEPT + " --data {input.data:q} --subset {input.subset:q}"
         " --previous={input.previous:q} --seed {wildcards.seed} --iteration {wildcards.iteration}"
         " --settings {params.settings:q} --output {output.checkpoint:q} > {log:q} 2>&1"

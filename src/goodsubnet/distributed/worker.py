@@ -22,7 +22,7 @@ from goodsubnet.devices import Device
 from goodsubnet.distributed.processes import end_with_parent
 from goodsubnet.distributed.workers import Workers, patience
 from goodsubnet.errors import UserError
-from goodsubnet.fingerprint import fingerprint
+from goodsubnet.fingerprint import fingerprint, loaded_sources
 from goodsubnet.jobs import Machine, Task
 from goodsubnet.stages import stage_of
 
@@ -66,6 +66,7 @@ def work(description: Mapping[str, Any], folder: Path, rank: int, size: int) -> 
                 artifacts.write(folder / "result.safetensors", artifacts.encode_tensors(result))
             else:
                 artifacts.write(folder / "result.json", artifacts.encode_json(result))
+            facts["sources"] = loaded_sources()
             artifacts.write(folder / "facts.json", artifacts.encode_json(facts))
 
 

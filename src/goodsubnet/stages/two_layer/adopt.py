@@ -10,7 +10,7 @@ from goodsubnet.losses import accuracy, mean_loss, targets_of
 from goodsubnet.networks.two_layer import forward_in_blocks
 
 
-def adopt(job: Job, _machine: Machine, iteration: int) -> tuple[dict, dict]:
+def adopt(job: Job, machine: Machine, iteration: int) -> tuple[dict, dict]:
     """As `pretrain` returns them: the tensors of the checkpoint, and accuracy and loss of the dense network.
 
     The job's inputs are `data`, `subset` and `foreign`. Two passes over the images: no accelerator is asked for.
@@ -25,6 +25,7 @@ def adopt(job: Job, _machine: Machine, iteration: int) -> tuple[dict, dict]:
     length = int(np.prod(data["train_images"].shape[1:]))
     weights = fitted_two_layer(job.inputs["foreign"], state, architecture["width"], length)
     job.facts |= {"threads": settings["threads"]}
+    job.temporary = machine.temporary
     measured = {}
     with threadpool_limits(settings["threads"]):
         for part, (images, labels) in parts.items():
