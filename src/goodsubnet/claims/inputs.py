@@ -15,6 +15,7 @@ class NotAsked(UserError):
     """The experiment cannot answer this question, whatever its seeds give: what it would need."""
 
 
+LARGEST_KEY = 1e15  # beyond it float64 does not tell whole numbers apart
 # The paper's methods, for the two kinds of networks.
 ALGORITHMS = {"two_layer": "greedy", "deep": "layer_greedy"}
 
@@ -74,8 +75,10 @@ def rows_of(table: pd.DataFrame | None, method: str, columns: list[str], what: s
         raise UserError(f"the table of {what} has no rows of method {method!r}; run the experiment again")
     numeric = [*CELL, "width", *columns]
     rows = rows.assign(**{name: pd.to_numeric(rows[name], errors="coerce") for name in numeric})
-    if rows[CELL].isna().to_numpy().any():
-        raise UserError(f"the table of {what}: a seed, size or iteration is not a number; make it again")
+    # Deep networks have no width.
+    keys = rows[[*CELL, "width"]].fillna({"width": 0})
+    if not (keys.abs() < LARGEST_KEY).to_numpy().all():
+        raise UserError(f"the table of {what}: a seed, size, iteration or width is not a number; make it again")
     return rows
 
 

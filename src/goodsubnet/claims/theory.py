@@ -1,6 +1,7 @@
 """Claims of the theory: 4 (its second part), 7, 8, 9 and 10. What is measured: docs/claims.md."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ LARGEST_MOVEMENT = 0.1
 SQUARE_ROOT = Line(0.45, 0.55)
 # Of the CSV's ten digits.
 SLACK = 1e-9
+LARGEST_COUNT = 1e9
 CONDITION = "condition_number"
 
 
@@ -48,7 +50,7 @@ def same_choices(times: pd.DataFrame | None) -> Rows:
         yield question.row(where, UNDECIDED, str(error), line=line)
         return
     for what, rows in times.groupby("what", sort=False):
-        workers = sorted(rows["workers"].dropna().unique())
+        workers = sorted(pd.to_numeric(rows["workers"], errors="coerce").dropna().unique())
         if len(workers) < 2:
             verdict, reason, found = NOT_RUN, "one number of workers only; name several", np.nan
         elif rows["chosen"].isna().any():
@@ -213,9 +215,9 @@ def _movement(results: ExperimentResults, method: str) -> Measured:
 
 
 def _condition_slope(results: ExperimentResults, method: str) -> Measured:
+    require_columns(results.terms, ["iteration"])
     initial = results.terms[pd.to_numeric(results.terms["iteration"], errors="coerce") == 0]
-    networks = networks_of(initial, method, CONDITION, np.inf, "terms at iteration 0")
-    return _slope_in_examples(networks)
+    return _slope_in_examples(_terms(replace(results, terms=initial), method, CONDITION))
 
 
 def _lemma1(table: pd.DataFrame, method: str) -> tuple[int, int]:
@@ -223,7 +225,7 @@ def _lemma1(table: pd.DataFrame, method: str) -> tuple[int, int]:
     require_columns(table, ["method", "bound", "pairs", "violations"])
     rows = table[(table["method"] == method) & (table["bound"] == "lemma1")]
     counts = rows[["violations", "pairs"]].apply(pd.to_numeric, errors="coerce")
-    if counts.empty or counts.isna().to_numpy().any():
+    if counts.empty or not np.isfinite(counts).to_numpy().all():
         raise UserError(f"the table of violations does not count those of Lemma 1 for {method!r}; run it again")
     return int(counts["violations"].sum()), int(counts["pairs"].sum())
 
@@ -247,7 +249,7 @@ def _lemma2(table: pd.DataFrame, method: str) -> tuple[int, int]:
 def _exponent(row: dict) -> Measured:
     """Of a row of figure2.fits.csv."""
     found = {name: pd.to_numeric(row[name], errors="coerce") for name in ("exponent", "low", "high", "widths", "draws")}
-    if any(pd.isna(number) for number in found.values()):
+    if not np.isfinite(list(found.values())).all() or not 2 < found["widths"] * found["draws"] < LARGEST_COUNT:
         raise UserError(f"no exponent with an interval: {row['low']}")
     freedom = found["widths"] * found["draws"] - 2
     error = (found["high"] - found["low"]) / 2 / float(stdtrit(freedom, 0.975))
@@ -259,7 +261,8 @@ def _slopes_of_widths(table: pd.DataFrame) -> Measured:
     """One slope a width, of figure3.csv."""
     require_columns(table, ["examples", "width", "median"])
     numbers = table[["examples", "width", "median"]].apply(pd.to_numeric, errors="coerce").dropna()
-    numbers = numbers[(2 * numbers["examples"] <= numbers["width"]) & (numbers["median"] > 0)]
+    numbers = numbers[(2 * numbers["examples"] <= numbers["width"]) & np.isfinite(numbers).all(axis=1)]
+    numbers = numbers[(numbers > 0).all(axis=1)]
     slopes = [
         _slope(np.log(rows["examples"].to_numpy(float)), np.log(rows["median"].to_numpy(float)))
         for _, rows in numbers.groupby("width")
