@@ -16,7 +16,7 @@ SHORT = 28
 WHOLE = ("examples", "enough_at", "low", "high", "iteration", "total_iterations", "seeds")
 SHARES = ("share_saved",)
 HEADINGS = {"enough_at": "enough at iteration", "share_saved": "pre-training saved", "accuracy_lost": "accuracy lost"}
-HOW = "docs/claims.md says what is measured and which line decides; it was written before any verdict."
+HOW = "docs/claims.md says what is measured and which line decides; its lines were written before any verdict."
 
 STYLE = """
 :root { color-scheme: light; --line: #d8dee4; --soft: #57606a; }
