@@ -34,8 +34,9 @@ def checkpoint_tensors(
     """The tensors of a checkpoint as the chain keeps them: as `networks.files.encode` gives them, or {"a", "b"}.
 
     path: a state dict saved by torch, a safetensors file of one, or a checkpoint of the chain. architecture: settings
-    of the network, {"kind": "deep" or "two_layer", ...}. mean, std: by which the images of a deep network are
-    normalised, one a channel. image: (C, H, W). Raises UserError naming the file and the tensor that does not fit.
+    of the network, {"kind": "deep" or "two_layer", ...}, of which those that say what it is are read. mean, std: by
+    which the images of a deep network are normalised, one a channel. image: (C, H, W). Raises UserError naming the file
+    and the tensor that does not fit.
     """
     state, _ = read_state(path)
     if architecture["kind"] == "two_layer":
@@ -46,6 +47,9 @@ def checkpoint_tensors(
 
     if architecture.get("file"):
         architecture = {"kind": "deep", **described(architecture["file"], architecture["function"])}
+    else:
+        names = ("kind", "architecture", "form", "width_multiplier")
+        architecture = {name: architecture[name] for name in names}
     description = {"architecture": dict(architecture), "classes": classes, "image": list(image)}
     if "description" in state:
         return _of_the_chain(path, description)

@@ -105,9 +105,11 @@ def test_a_state_dict_becomes_what_the_chain_keeps_of_the_network(architecture):
         "model.pt": {"model": {f"module.{name}": tensor for name, tensor in state.items()}, "step": 5},
         "compiled.pt": compiled,
     }
+    # As the settings hold it, with keys that are none of the network's.
+    settings = {"file": None, "checkpoints": PATTERN, **architecture}
     for name, content in forms.items():
         torch.save(content, name)
-        assert_same(checkpoint_tensors(name, architecture, **GIVEN), expected)
+        assert_same(checkpoint_tensors(name, settings, **GIVEN), expected)
     for name, content in {"plain.safetensors": state, "prefixed.safetensors": compiled}.items():
         Path(name).write_bytes(artifacts.encode_tensors(content))
         assert_same(checkpoint_tensors(name, architecture, **GIVEN), expected)

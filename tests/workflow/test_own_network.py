@@ -27,6 +27,7 @@ from goodsubnet.audit import Audit
 from goodsubnet.errors import UserError
 from goodsubnet.importing import import_checkpoints
 from goodsubnet.networks.files import load
+from goodsubnet.networks.own import described
 from goodsubnet.settings import load_configuration
 
 EXAMPLE = Path("examples/own_network")
@@ -332,3 +333,48 @@ def test_a_checkpoint_that_does_not_fit(
     ):
         jobs.adopt("there", foreign, 3)
     assert not left(tmp_path / "there")
+
+
+def test_a_wrong_file_of_a_network_stops_before_any_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    chain = Chain(load_configuration(small_example()))
+    with pytest.raises(
+        UserError, match=r"networks\.small_cnn\.file: examples/own_network/network\.py is missing"
+    ) as error:
+        chain.check_folders()
+    assert "\n" not in str(error.value)
+    EXAMPLE.mkdir(parents=True)
+    (EXAMPLE / "network.py").write_text("def build(classes, depth): pass\n")
+    with pytest.raises(
+        UserError, match=r"networks\.small_cnn\.file: .* build asks for depth, and is given classes and"
+    ):
+        chain.check_folders()
+
+
+def test_a_network_that_cannot_be_built_ends_its_job_before_any_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    jobs = jobs_of(tmp_path, "own")
+    mine = tmp_path / "mine.py"
+    text = mine.read_text()
+    mine.write_text(text.replace("nn.ReLU", "nn.SiLU"))
+    with pytest.raises(UserError, match=r"mine\.py: its code is another than that of the network"):
+        jobs.pretrain("here", 3)
+    for old, new, said in (
+        (
+            "    return nn.Sequential(\n",
+            "    raise OSError('no weights')\n    return nn.Sequential(\n",
+            "build raised OSError",
+        ),
+        ("nn.Linear(64, classes)", "nn.Linear(64, 7)", r"the network returns \(2, 7\) for 2 images of 10 classes"),
+        ("block(channels, 16)", "block(3, 16)", "size: the network cannot take images of 8 x 8 pixels"),
+    ):
+        assert old in text
+        mine.write_text(text.replace(old, new))
+        jobs.settings["pretrain"]["architecture"] = {"kind": "deep", **described("mine.py", "build")}
+        with pytest.raises(UserError, match=said) as error:
+            jobs.pretrain("here", 3)
+        assert "\n" not in str(error.value)
+    assert not left(tmp_path / "here")
