@@ -42,13 +42,13 @@ def test_a_rule_is_a_file_with_settings_and_a_signal() -> None:
 
 def test_plateau_waits_for_its_patience_and_begins_anew_after_an_improvement() -> None:
     losses = [1.0, 0.8, 0.79, 0.6, 0.59, 0.58, 0.3]
-    found = firing([seen(10 * n, pruned_loss=loss) for n, loss in enumerate(losses)], "plateau")
+    found = firing([seen(10 * n, pruned_loss=loss) for n, loss in enumerate(losses)], "plateau", improvement=0.05)
     # 0.79, 0.59 and 0.58 are within 5% of the lowest before them.
     assert found == [False, False, False, False, False, True, False]
     slow = [seen(10 * n, pruned_loss=1 - 0.04 * n) for n in range(8)]
     # Four hundredths at a time: every second one is an improvement on the lowest that counted.
-    assert not any(firing(slow, "plateau"))
-    assert firing(slow, "plateau", patience=1)[1]
+    assert not any(firing(slow, "plateau", improvement=0.05))
+    assert firing(slow, "plateau", improvement=0.05, patience=1)[1]
 
 
 def test_the_certificate_asks_for_both_of_its_conditions() -> None:

@@ -17,7 +17,7 @@ class Settings(RuleSettings):
 
     patience: Count = Field(2, description="checkpoints in a row without an improvement")
     improvement: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.05, description="share of the lowest loss so far by which a checkpoint must be lower to count as one"
+        0.1, description="share of the lowest loss so far by which a checkpoint must be lower to count as one"
     )
 
 
