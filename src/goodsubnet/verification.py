@@ -56,8 +56,8 @@ class Made:
     files: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
-    def sidecar(self) -> Path:
-        return artifacts.sidecar(self.path)
+    def sidecar(self) -> str:
+        return sidecar_of(self.path)
 
     def sources(self) -> Iterator[tuple[str, str]]:
         """Path and SHA-256 of all that it was made from."""
@@ -68,7 +68,7 @@ class Made:
 
     def recorded(self, path: str) -> dict[str, Any] | None:
         """SHA-256 and bytes of a file as the job wrote it; None where the sidecar does not speak of it."""
-        return None if self.provenance is None else self.provenance["outputs"].get(Path(path).name)
+        return None if self.provenance is None else self.provenance["outputs"].get(os.path.basename(path))
 
 
 class Chain:
@@ -130,7 +130,7 @@ class Chain:
 
     def _meet(self, path: str) -> tuple[Made, bool]:
         """What made the file, and whether none of its files was met before."""
-        sidecar = str(artifacts.sidecar(path))
+        sidecar = sidecar_of(path)
         if sidecar in self._met:
             return self._met[sidecar], False
         made = self._met[sidecar] = Made(path)
@@ -147,19 +147,19 @@ class Chain:
 
     def _check_asked(self, path: str) -> None:
         """Raises UserError for a path whose chain cannot be walked from here."""
-        sidecar = artifacts.sidecar(path)
+        sidecar = sidecar_of(path)
         if Path(path).is_dir():
             raise UserError(f"{path} is a folder; name a figure or a table in it")
-        if path == str(sidecar):
+        if path == sidecar:
             raise UserError(f"{path} is a sidecar; name the file that lies beside it")
-        if not sidecar.exists():
+        if not Path(sidecar).exists():
             if Path(path).exists():
                 raise UserError(
-                    f"{path} cannot be followed: there is no {sidecar.name} beside it; did snakemake make it?"
+                    f"{path} cannot be followed: there is no {Path(sidecar).name} beside it; did snakemake make it?"
                 )
             raise UserError(f"{path} is not there; say --directory where snakemake ran elsewhere than in {self.here}")
         try:
-            written = str(artifacts.sidecar(read_sealed(sidecar)["output"]))
+            written = sidecar_of(read_sealed(sidecar)["output"])
         except Broken:
             return
         there = os.path.join(self.here, sidecar)
@@ -174,9 +174,9 @@ class Chain:
         if made.problem:
             raise Broken(f"{made.problem}{self._readers(made)}")
         output, wildcards = made.provenance["output"], made.provenance["wildcards"]
-        if artifacts.sidecar(normal(output, self.here)) != made.sidecar:
+        if sidecar_of(normal(output, self.here)) != made.sidecar:
             raise Broken(f"{made.sidecar} was written for {output}: it was moved or swapped{self._readers(made)}")
-        parts = [*made.sidecar.parent.parts, artifacts.stem(made.path)]
+        parts = [*os.path.dirname(made.path).split("/"), artifacts.stem(made.path)]
         for name, value in wildcards.items():
             if f"{name}-{value}" not in parts and any(part.startswith(f"{name}-") for part in parts):
                 raise Broken(f"{made.sidecar} is of {name} {value}: it was swapped{self._readers(made)}")
@@ -247,9 +247,9 @@ class Chain:
             if stage in audit.plan["paths"]
             for *_, path in audit.measured(stage)
         }
-        audited = {str(artifacts.sidecar(path)) for path in audit.provenance}
+        audited = {sidecar_of(path) for path in audit.provenance}
         for path in sorted(gathered - asked):
-            if str(artifacts.sidecar(path)) not in audited:
+            if sidecar_of(path) not in audited:
                 audit.check_settings(path)
         for path, reason in audit.unfit.items():
             raise Broken(f"{path} does not fit {plan['path']}, by which {made.path} was made: {reason}")
@@ -293,7 +293,7 @@ class Chain:
             size = sum(self._bytes(path) for path in files if path not in self.deleted)
             total += size
             gone = len(self.deleted.intersection(files))
-            first = self._met[str(artifacts.sidecar(files[0]))]
+            first = self._met[sidecar_of(files[0])]
             where = files[0] if len(files) == 1 else f"{os.path.commonpath(files)}/*{ending(files[0])}"
             # Of the data: it can be compared with that of other runs.
             root = first.recorded(files[0]) if len(files) == 1 and not any(first.sources()) else None
@@ -326,11 +326,11 @@ class Chain:
         return [(kind[0], kinds[kind][::-1]) for kind in sorted(kinds, key=lambda kind: depth[kind])]
 
     def _bytes(self, path: str) -> int:
-        recorded = self._met[str(artifacts.sidecar(path))].recorded(path)
+        recorded = self._met[sidecar_of(path)].recorded(path)
         return recorded["bytes"] if recorded else 0
 
     def _digest(self, path: str) -> str:
-        recorded = self._met[str(artifacts.sidecar(path))].recorded(path)
+        recorded = self._met[sidecar_of(path)].recorded(path)
         return recorded["sha256"][:16] if recorded else "not recorded"
 
 
@@ -338,6 +338,12 @@ class Chain:
 def normal(path: str, here: str) -> str:
     """A path relative to the folder `here`; absolute where it lies elsewhere."""
     return os.path.normpath(os.path.join(here, path)).removeprefix(f"{here.rstrip('/')}/")
+
+
+@functools.cache
+def sidecar_of(path: str) -> str:
+    """As `artifacts.sidecar`, which is slow for tens of thousands of questions."""
+    return str(artifacts.sidecar(path))
 
 
 @functools.cache
