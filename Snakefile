@@ -4,7 +4,8 @@ The chain: prepare -> subset -> pretrain (a job a checkpoint) -> prune -> [finet
 tables -> report. The tolerance of pruning deep networks: pretrain (the last checkpoint) -> calibrate -> prune.
 In place of pretrain, for checkpoints that were trained elsewhere: adopt.
 Beside it, for greedy selection: prune -> terms -> bounds -> thresholds -> figures. When to stop: pretrain -> observe ->
-stopping -> figure. And the random matrices of Figures 2, 3, and the pruning times of Figure 4.
+stopping -> figure. And the random matrices of Figures 2, 3, and the pruning times of Figure 4. Over all of it:
+claims -> verdict.
 """
 
 
@@ -30,6 +31,7 @@ include: "workflow/rules/methods.smk"
 include: "workflow/rules/random_matrices.smk"
 include: "workflow/rules/pruning_times.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/verdict.smk"
 include: "workflow/rules/targets.smk"
 
 
@@ -38,3 +40,4 @@ rule all:
     default_target: True
     input:
         [path for target in CONFIGURATION.targets for path in CHAIN.products(target)],
+        CHAIN.verdicts(),

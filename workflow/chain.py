@@ -16,6 +16,21 @@ from goodsubnet.foreign import check_imported
 from goodsubnet.settings import PRUNING_TIMES, RANDOM_MATRICES, Configuration, FigureStyle
 
 CELL = "{network}/examples-{examples}/seed-{seed}/iteration-{iteration}"
+# On the page of the verdicts.
+FIGURE_TITLES = {
+    "accuracy": "accuracy of the subnetworks, by pre-training",
+    "answers": "enough pre-training, and what stopping there costs",
+    "bounds": "the bounds against the measured loss",
+    "curves": "accuracy of the subnetworks, as curves",
+    "figure1": "accuracy of the subnetworks (Figure 1)",
+    "figure2": "smallest singular values (Figure 2)",
+    "figure3": "condition numbers (Figure 3)",
+    "figure4": "pruning with several workers (Figure 4)",
+    "methods": "pruning methods side by side",
+    "stopping": "when to stop: saved against lost",
+    "terms": "the terms of the bounds along training",
+    "thresholds": "the threshold against the number of examples",
+}
 
 
 class Chain(StageSettings):
@@ -50,6 +65,8 @@ class Chain(StageSettings):
         self.smallest_singular_values = f"{self.random_matrices}/smallest_singular_values/examples-{{examples}}"
         self.condition_numbers = f"{self.random_matrices}/condition_numbers/examples-{{examples}}"
         self.pruning_times = f"{root}/{PRUNING_TIMES}"
+        self.claims = f"{root}/claims"
+        self.verdict = f"{root}/report"
         self.measured_times = f"{self.pruning_times}/{{part}}"
         self.cell = CELL
 
@@ -110,6 +127,16 @@ class Chain(StageSettings):
         if any(foreign.values()):
             grid["foreign"] = {name: pattern for name, pattern in foreign.items() if pattern}
         return {"plan": {"grid": grid, "paths": paths, "stages": stages}}, []
+
+    def _verdict(self) -> tuple[dict[str, Any], list[str]]:
+        """What the page of the verdicts shows: its pictures, in the order of its inputs, and its links."""
+        page = Path(self.verdict.format()).parent
+        figures = [
+            [target, Path(path).stem, f"{target}: {FIGURE_TITLES[Path(path).stem]}", os.path.relpath(path, page)]
+            for path, target in self.judged_figures()
+        ]
+        links = {f"The report of {name}": os.path.relpath(path, page) for name, path in self.reports().items()}
+        return {"figures": figures, "links": links}, []
 
     # ---- paths with their wildcards filled in
 
@@ -188,9 +215,21 @@ class Chain(StageSettings):
     def observations(self, experiment: str) -> list[str]:
         return self._paths(f"{self.observe}.json", experiment)
 
+    def evaluations_table(self, experiment: str) -> list[str]:
+        return [f"{self.collect}.csv".format(experiment=experiment)]
+
+    def answers_table(self, experiment: str) -> list[str]:
+        return [f"{self.answers}.csv".format(experiment=experiment)]
+
     def terms_table(self, experiment: str) -> list[str]:
         """The table of the terms, where there is one."""
         return [f"{self.bounds}.terms.csv".format(experiment=experiment)] if self.bounded_methods(experiment) else []
+
+    def violations_table(self, experiment: str) -> list[str]:
+        """At how many points a bound is violated, where there are bounds."""
+        if not self.bounded_methods(experiment):
+            return []
+        return [f"{self.bounds}.violations.csv".format(experiment=experiment)]
 
     def draws_of_singular_values(self) -> list[str]:
         sizes = self.configuration.random_matrices.smallest_singular_values.examples
@@ -249,6 +288,33 @@ class Chain(StageSettings):
         if self.compared(experiment):
             paths.append(f"{self.figures}/methods.png")
         return [path.format(experiment=experiment) for path in paths]
+
+    def judged_figures(self) -> list[tuple[str, str]]:
+        """The pictures that show what the claims are judged on: path, and the target whose they are."""
+        return [
+            (path, target)
+            for target in self.configuration.targets
+            if not self.configuration.switched_off(target)
+            for path in self.reported(target)
+            if path.endswith(".png")
+        ]
+
+    def scores_table(self, experiment: str) -> list[str]:
+        """How the stopping rules did, where they were scored."""
+        return [f"{self.stopping}.scores.csv".format(experiment=experiment)] if self.watched(experiment) else []
+
+    def reports(self) -> dict[str, str]:
+        """The report of each target."""
+        targets = self.configuration.targets
+        return {
+            target: f"{self.report}.html".format(experiment=target)
+            for target in targets
+            if not self.configuration.switched_off(target)
+        }
+
+    def verdicts(self) -> list[str]:
+        """Which claims hold, of all targets together: the table, and the page that people read."""
+        return [f"{self.claims}.csv".format(), f"{self.verdict}.html".format()]
 
     def products(self, experiment: str) -> list[str]:
         """What people read of an experiment, and where a longer run would go on from; nothing if it is switched off."""

@@ -19,8 +19,9 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 LOG_LINES = 20
 SECONDS_BETWEEN_LINES = 15
-# Files that hold a line for the end of a run.
-SENTENCES = ("/answers.txt",)
+# Files that hold a line for the end of a run, and the rule of the page that shows all.
+SENTENCES = ("/answers.txt", "/claims.txt")
+PAGE = "verdict"
 
 
 # Events that the lines below stand for.
@@ -132,11 +133,15 @@ class Reporter(logging.Filter):
         self.say(f"[{'#' * filled}{'.' * (30 - filled)}] {done:,} of {total:,} jobs{left}")
 
     def conclude(self) -> None:
-        """What came out, in a line for each experiment: the texts among the files that were asked for."""
+        """What came out: the lines among the files that were asked for, and the page that shows all."""
         if self.workflow.dryrun:
             return
-        asked = [str(path) for job in self.workflow.dag.jobs for path in job.output if str(path).endswith(SENTENCES)]
-        lines = [Path(path).read_text().strip() for path in sorted(asked) if Path(path).exists()]
+        jobs = list(self.workflow.dag.jobs)
+        asked = sorted(str(path) for job in jobs for path in job.output if str(path).endswith(SENTENCES))
+        # Experiment by experiment; what is of all of them comes last.
+        asked.sort(key=lambda path: path.count("/"), reverse=True)
+        lines = [Path(path).read_text().strip() for path in asked if Path(path).exists()]
+        lines += [f"All of it on one page: {job.output[0]}" for job in jobs if job.rule.name == PAGE]
         if lines:
             self.say("\n" + "\n".join(lines) + "\n")
 

@@ -259,6 +259,27 @@ class StageSettings:
     def _figure4(self) -> tuple[dict[str, Any], list[str]]:
         return {"style": self._style()}, []
 
+    def _claims(self) -> tuple[dict[str, Any], list[str]]:
+        return {"experiments": [self._described(name) for name in self.configuration.experiments]}, []
+
+    def _described(self, name: str) -> dict[str, Any]:
+        """An experiment, in what the claims are judged by."""
+        chosen = self.experiment(name)
+        dataset, pretrain = self.configuration.datasets[chosen.dataset], chosen.pretrain
+        return {
+            "name": name,
+            "kind": self.configuration.kind_of(name),
+            "source": dataset.source,
+            "title": TITLES.get(dataset.source) or dataset.title or chosen.dataset,
+            "examples": list(chosen.examples),
+            "methods": {method: self.configuration.methods[method].model_dump() for method in chosen.methods},
+            "lr_scaling": getattr(pretrain, "lr_scaling", None),
+            "loss": pretrain.loss,
+            "inputs": getattr(pretrain, "inputs", ""),
+            "accuracy": self.judged_accuracy(name),
+            "paper_table": chosen.paper_table,
+        }
+
     # ---- what is asked of an experiment
 
     def judged_accuracy(self, experiment: str) -> str:

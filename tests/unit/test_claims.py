@@ -169,7 +169,7 @@ def test_the_choices_of_several_workers():
     old = row(judge([], pruning_times=times("a1").drop(columns="chosen")), 7)
     assert (old["verdict"], old["reason"]) == (
         "not run",
-        "the table has no column chosen; run: snakemake pruning_times",
+        "the table has no column chosen; add pruning_times to targets and run again",
     )
     assert row(judge([], pruning_times=times(["a1"] * 5 + [None])), 7, "layer1")["verdict"] == "undecided"
     alone = times("a1").query("workers == 1")
@@ -288,7 +288,7 @@ def test_what_was_not_run_says_what_to_run():
     configured = ExperimentResults("figure1_plain", "two_layer", "mnist", methods=GREEDY, lr_scaling="plain")
     judgements = judge([configured])
     assert set(judgements["verdict"]) == {"not run"}
-    assert row(judgements, 4, "accuracy", lr_scaling="plain")["reason"] == "run: snakemake figure1_plain"
+    assert row(judgements, 4, "accuracy", lr_scaling="plain")["reason"] == "add figure1_plain to targets and run again"
     assert "lr_scaling: per_neuron" in row(judgements, 4, "accuracy", lr_scaling="per_neuron")["reason"]
     assert "distinct: 200" in row(judgements, 1, "distinct: mean")["reason"]
     assert "imagenet.path" in row(judgements, 11)["reason"]

@@ -11,6 +11,7 @@ from conftest import Project
 TABLES = {"plan": 1, "collect": 1, "answers": 1, "required_pretraining": 1}
 TABLES |= {"draw_answers": 1, "draw_figure1": 1, "draw_curves": 1}
 TABLES |= {"stopping": 1, "draw_stopping": 1}
+TABLES |= {"claims": 1, "verdict": 1}
 # What greedy selection adds to that.
 THEORY = {"bounds": 1, "thresholds": 1, "draw_bounds": 1, "draw_terms": 1, "draw_thresholds": 1}
 # What a second method adds.
@@ -109,22 +110,22 @@ def test_the_selections_code_prunes_again_and_trains_nothing(run: Project) -> No
 
 def test_the_code_of_a_plot_only_redraws(run: Project) -> None:
     edit(run.code / "scripts/curves.py", '("png", "pdf")', '("pdf", "png")')
-    assert run.plan() == {"draw_curves": 1}
+    assert run.plan() == {"draw_curves": 1, "verdict": 1}
 
 
 def test_colours_only_redraw(run: Project) -> None:
     run.settings["figures"] = {"colormap": "cividis"}
-    drawn = ("draw_answers", "draw_figure1", "draw_curves", "draw_stopping")
+    drawn = ("draw_answers", "draw_figure1", "draw_curves", "draw_stopping", "verdict")
     assert run.plan() == dict.fromkeys(drawn, 1)
 
 
 def test_another_margin_only_answers_anew(run: Project) -> None:
     run.settings["answer"] = {"margin": 0.05}
-    assert run.plan() == {"answers": 1, "draw_answers": 1}
+    assert run.plan() == {"answers": 1, "draw_answers": 1, "verdict": 1}
 
 
 def test_a_rule_is_scored_and_nothing_is_observed_again(run: Project) -> None:
-    scored = {"stopping": 1, "draw_stopping": 1}
+    scored = {"stopping": 1, "draw_stopping": 1, "verdict": 1}
     run.settings["stopping"]["rules"] = {"patient": {"rule": "plateau", "patience": 5}}
     assert run.plan() == scored
     run.settings["stopping"]["rules"] = {"plateau": {"rule": "plateau", "improvement": 0.5}, "certificate": None}
@@ -176,8 +177,20 @@ def test_an_artifact_made_again_changes_nothing_below_it(run: Project) -> None:
 def test_a_new_key_elsewhere_runs_nothing(run: Project) -> None:
     run.settings["networks"]["width-99"] = {"kind": "two_layer", "width": 99}
     run.settings["methods"]["another"] = {"algorithm": "magnitude", "steps": 3}
-    run.settings["experiments"]["other"] = {**run.experiment, "seeds": [7]}
     assert run.plan() == {}
+    # The verdict names what was not run.
+    run.settings["experiments"]["other"] = {**run.experiment, "seeds": [7]}
+    assert run.plan() == {"claims": 1, "verdict": 1}
+
+
+def test_a_claim_judged_otherwise_only_judges_again(run: Project) -> None:
+    edit(run.code / "src/goodsubnet/claims/accuracy.py", "INITIAL_MARGIN = 0.01", "INITIAL_MARGIN = 0.02")
+    assert run.plan() == {"claims": 1, "verdict": 1}
+
+
+def test_an_experiment_by_its_name_leaves_the_verdict_alone(run: Project) -> None:
+    run.settings["answer"] = {"margin": 0.05}
+    assert run.plan("small") == {"answers": 1, "draw_answers": 1}
 
 
 @pytest.mark.parametrize("back", [False, True])

@@ -1,5 +1,6 @@
 """The real chain on real digits, from images to the report, and the report in a real browser."""
 
+import base64
 import csv
 import json
 import re
@@ -8,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from conftest import ROOT, Project
 
@@ -113,6 +115,30 @@ def test_a_run_ends_with_its_answer_and_so_does_the_next_one(run: Project) -> No
     again = run.snakemake().stdout
     assert again.index(line) < again.index("Nothing to be done")
     assert line not in run.snakemake("-n").stdout
+
+
+def test_the_verdict_is_of_the_tables_and_shows_its_figures(run: Project) -> None:
+    judgements = pandas.read_csv(run.folder / "results/claims.csv", keep_default_na=False)
+    verdicts = pandas.read_csv(run.folder / "results/claims.summary.csv", keep_default_na=False)
+    page = (run.folder / "results/report.html").read_text()
+    assert set(judgements["claim"]) == set(verdicts["claim"]) == set(range(1, 14))
+    assert {"holds", "undecided", "not run"} <= set(judgements["verdict"]) <= {*verdicts["verdict"], "does not hold"}
+    # Two seeds on a handful of digits decide little, but 0 violations of a proved bound are no matter of chance.
+    proved = judgements[(judgements["part"] == "Lemma 1") & (judgements["experiment"] == "small")]
+    assert set(proved["verdict"]) == {"holds"}
+    counts = [(verdicts["verdict"] == verdict).sum() for verdict in ("holds", "does not hold", "undecided", "not run")]
+    (line,) = (run.folder / "results/claims.txt").read_text().splitlines()
+    assert [int(number) for number in re.findall(r"\d+", line)] == [13, *counts]
+    assert line in run.snakemake().stdout
+    anchors = set(re.findall(r"id=['\"]([^'\"]+)", page))
+    inside = set(re.findall(r"href=['\"]#([^'\"]+)", page))
+    assert inside
+    assert inside <= anchors
+    outside = set(re.findall(r"href=['\"]([^#'\"]+)", page))
+    assert "small/report.html" in outside
+    assert all((run.folder / "results" / address).exists() for address in outside)
+    pictures = [base64.b64decode(code) for code in re.findall(r"data:image/png;base64,([^'\"]+)", page)]
+    assert (run.folder / "results/small/figures/figure1.png").read_bytes() in pictures
 
 
 def test_the_report_needs_nothing_from_outside(run: Project) -> None:

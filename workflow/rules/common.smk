@@ -189,6 +189,11 @@ def of_targets(paths):
     return [path for experiment in CONFIGURATION.target_experiments for path in paths(experiment)]
 
 
+def if_target(target, path):
+    """`path` where the configuration names the target."""
+    return [path] if target in CONFIGURATION.targets else []
+
+
 def by_name(experiment):
     """What an experiment makes that was asked for by its name."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from goodsubnet.claims.inputs import ExperimentResults, NotAsked, dense_parameters, narrowest_and_widest, networks_of
-from goodsubnet.claims.rows import Measured, Question, over_experiments, seed_means
+from goodsubnet.claims.rows import Measured, Question, example_words, over_experiments, seed_means
 from goodsubnet.claims.statistics import LEVEL, Line, over_seeds
 from goodsubnet.errors import UserError
 
@@ -21,8 +21,8 @@ def at_initialisation(results: Sequence[ExperimentResults]) -> Rows:
     """Claim 1."""
     for key in ("steps", "distinct"):
         lacking = {
-            "steps": "snakemake figure1",
-            "distinct": "add a method {algorithm: greedy, distinct: 200} to a two-layer experiment, and run it",
+            "steps": example_words("figure1"),
+            "distinct": "add a method {algorithm: greedy, distinct: 200} to a two-layer experiment and run again",
         }[key]
         for part, measure in (("mean", _gain), ("weakest cell", _weakest_gain)):
             statistic = "accuracy of the last checkpoint minus iteration 0"
@@ -31,7 +31,7 @@ def at_initialisation(results: Sequence[ExperimentResults]) -> Rows:
                 question,
                 results,
                 measure,
-                f"run: {lacking}" if key == "steps" else lacking,
+                lacking,
                 lambda each, method, key=key: each.kind == "two_layer" and stops_at(each, method) == key,
             )
 
@@ -59,8 +59,7 @@ def under_both_scalings(
             question,
             results,
             measure,
-            f"add an experiment with lr_scaling: {scaling}, as {experiment} in config/config.yaml, and run: snakemake "
-            f"{experiment}",
+            f"{example_words(experiment)}, with lr_scaling: {scaling}",
             lambda each, method, scaling=scaling: each.kind == "two_layer" and each.lr_scaling == scaling,
             table,
         )
@@ -76,7 +75,7 @@ def beats_the_dense_network(results: Sequence[ExperimentResults]) -> Rows:
             question,
             results,
             _earlier_minus_dense,
-            f"run: snakemake {'figure1' if kind == 'two_layer' else 'table1'}",
+            example_words("figure1" if kind == "two_layer" else "table1"),
             lambda each, method, kind=kind: each.kind == kind,
         )
 
@@ -86,7 +85,7 @@ def flat_on_imagenet(results: Sequence[ExperimentResults]) -> Rows:
     statistic = "accuracy of the last checkpoint minus two thirds of pre-training"
     line = Line(-FLAT_BAND, FLAT_BAND)
     chosen = [each for each in results if each.paper_table == "table2"]
-    lacking = "name datasets.imagenet.path in config/config.yaml, and run: snakemake table2"
+    lacking = f"{example_words('table2')}, with datasets.imagenet.path"
     for each in chosen:
         for method in each.greedy:
             names = {"method": method, "lr_scaling": each.lr_scaling or ""}
@@ -113,7 +112,7 @@ def smaller_is_relatively_better(results: Sequence[ExperimentResults]) -> Rows:
         Question(13, "", statistic, Line(low=0), "accuracy"),
         results,
         _relative_smallest_minus_largest,
-        "run: snakemake table1",
+        example_words("table1"),
         lambda each, method: each.kind == "deep",
     )
 

@@ -16,7 +16,7 @@ from goodsubnet.claims.inputs import (
     rows_of,
 )
 from goodsubnet.claims.needs import EARLY, LATE, Needs, combined, joined, plateau, red_line, winning_tickets
-from goodsubnet.claims.rows import Measured, Question, over_experiments, run_words
+from goodsubnet.claims.rows import Measured, Question, example_words, over_experiments, run_words
 from goodsubnet.claims.statistics import FAILS, HOLDS, UNDECIDED, Line, between_groups, over_seeds
 from goodsubnet.errors import UserError
 from goodsubnet.theory.laws import DECISIVE_SHARE, DECISIVE_WEIGHT, compare_laws
@@ -40,7 +40,7 @@ def more_data_need_more(results: Sequence[ExperimentResults]) -> Rows:
             Question(2, part, statistic, Line(low=0), figure),
             results,
             _slope_in_examples,
-            f"run: snakemake {run}",
+            example_words(run),
             lambda each, method, kind=kind: each.kind == kind,
         )
 
@@ -57,7 +57,7 @@ def logarithmic(results: Sequence[ExperimentResults]) -> Rows:
                     rows.append(question.not_run(run_words(each), each.name, **names))
                 else:
                     rows.append(question.row(each.name, **_law(each, method, part), **names))
-        yield from rows or [question.not_run("run: snakemake theory figure1", line=LAW_LINE)]
+        yield from rows or [question.not_run(example_words("figure1"), line=LAW_LINE)]
 
 
 def same_for_all_networks(results: Sequence[ExperimentResults]) -> Rows:
@@ -68,7 +68,7 @@ def same_for_all_networks(results: Sequence[ExperimentResults]) -> Rows:
         Question(6, "architecture", statistic, SAME_NEED, "accuracy"),
         results,
         _ratio_of_needs,
-        "run: snakemake table1",
+        example_words("table1"),
         lambda each, method: each.kind == "deep",
     )
 
@@ -84,12 +84,12 @@ def across_data_sets(results: Sequence[ExperimentResults]) -> Rows:
         question = Question(12, f"{first} to {second}", "ratio of the needs", Line(low=1, ratio=True), "answers")
         lacking = [
             f"{name} in full ({FULL_SIZES[name]:,} examples or more): "
-            + (run_words(known[name][0]) if known[name] else f"snakemake {RUNS[name]}")
+            + (run_words(known[name][0]) if known[name] else example_words(RUNS[name]))
             for name in (first, second)
             if all(each.evaluations is None for each in known[name])
         ]
         if lacking:
-            yield question.not_run("run " + "; ".join(lacking))
+            yield question.not_run("; ".join(lacking))
             continue
         for one in known[first]:
             for other in known[second]:

@@ -124,8 +124,18 @@ def over_experiments(
 def run_words(results: ExperimentResults) -> str:
     """What runs an experiment that the configuration has."""
     if results.source == "folder":
-        return f"name the path of its images under datasets, and run: snakemake {results.name}"
-    return f"run: snakemake {results.name}"
+        return f"name the path of its images under datasets, and {target_words(results.name)}"
+    return target_words(results.name)
+
+
+def target_words(name: str) -> str:
+    """What runs something that the verdict is to speak of."""
+    return f"add {name} to targets and run again"
+
+
+def example_words(name: str) -> str:
+    """What to run where the configuration has no experiment of a kind."""
+    return f"run an experiment such as {name} of config/config.yaml"
 
 
 def seed_means(values: np.ndarray, note: str = "") -> Measured:

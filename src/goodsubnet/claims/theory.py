@@ -10,7 +10,15 @@ from scipy.special import stdtrit
 from goodsubnet.analysis import require_columns
 from goodsubnet.claims.accuracy import Rows, under_both_scalings
 from goodsubnet.claims.inputs import ExperimentResults, Network, NotAsked, narrowest_and_widest, networks_of
-from goodsubnet.claims.rows import Measured, Question, over_experiments, run_words, seed_means
+from goodsubnet.claims.rows import (
+    Measured,
+    Question,
+    example_words,
+    over_experiments,
+    run_words,
+    seed_means,
+    target_words,
+)
 from goodsubnet.claims.statistics import FAILS, HOLDS, NOT_RUN, UNDECIDED, End, Estimate, Line
 from goodsubnet.errors import UserError
 
@@ -37,7 +45,7 @@ def wider_have_larger_terms(results: Sequence[ExperimentResults]) -> Rows:
 def same_choices(times: pd.DataFrame | None) -> Rows:
     """Claim 7. times: of figure4.csv."""
     question = Question(7, "", "different choices", Line(), "figure4")
-    where, line, run = "pruning_times", "1", "run: snakemake pruning_times"
+    where, line, run = "pruning_times", "1", target_words("pruning_times")
     if times is None or times.empty:
         yield question.not_run(run, where, line=line)
         return
@@ -85,7 +93,7 @@ def lemmas(results: Sequence[ExperimentResults]) -> Rows:
                     continue
                 reason = f"{pairs:,} compared; proved, so no chance and no interval"
                 rows.append(question.row(each.name, FAILS if count else HOLDS, reason, effect=count, **names))
-        yield from rows or [question.not_run("run: snakemake theory", line="0")]
+        yield from rows or [question.not_run(example_words("theory"), line="0")]
     for part, column in TERMS.items():
         for over, line, measure in (
             ("training", Line(high=LARGEST_GROWTH, ratio=True), _growth),
@@ -108,7 +116,7 @@ def lemmas(results: Sequence[ExperimentResults]) -> Rows:
 def square_root(fits: pd.DataFrame | None) -> Rows:
     """Claim 9. fits: of figure2.fits.csv."""
     question = Question(9, "", "exponent of N", SQUARE_ROOT, "figure2")
-    where, run = "random_matrices", "run: snakemake random_matrices"
+    where, run = "random_matrices", target_words("random_matrices")
     if fits is None or fits.empty:
         yield question.not_run(run, where)
         return
@@ -127,7 +135,7 @@ def condition_grows(results: Sequence[ExperimentResults], numbers: pd.DataFrame 
     statistic = "slope of ln(condition number) in ln m"
     question = Question(10, "Gaussian matrices", statistic, Line(low=0), "figure3")
     if numbers is None or numbers.empty:
-        yield question.not_run("run: snakemake random_matrices", "random_matrices")
+        yield question.not_run(target_words("random_matrices"), "random_matrices")
     else:
         yield question.attempted("random_matrices", lambda: _slopes_of_widths(numbers))
     question = Question(10, "features at initialisation", statistic, Line(low=0), "thresholds")
@@ -142,7 +150,7 @@ def _where_assumed(
         question,
         results,
         measure,
-        "no experiment in which the theory's assumptions hold; run: snakemake theory",
+        f"no experiment in which the theory's assumptions hold; {example_words('theory')}",
         lambda each, method: each.kind == "two_layer" and _assumed(each, method),
         "terms",
     )

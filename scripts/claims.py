@@ -1,0 +1,61 @@
+"""Judge which of the paper's claims hold, on the tables of all experiments."""
+
+from collections import Counter
+
+import pandas
+
+from goodsubnet.claims import ExperimentResults, judge, summary
+from goodsubnet.jobs import Job, parser, run
+from goodsubnet.theory.text import as_csv
+
+# Tables of experiments, each with a column `experiment`; and those of the figures that have none.
+TABLES = ("evaluations", "terms", "violations")
+FIGURES = ("singular_value_fits", "condition_numbers", "pruning_times")
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parser(__doc__)
+    for name in TABLES:
+        arguments.add_argument(f"--{name}", nargs="*", default=[], help="a table of each experiment that ran")
+    for name in FIGURES:
+        arguments.add_argument(f"--{name.replace('_', '-')}", nargs="*", default=[], help="the table, if it was made")
+    args = arguments.parse_args(argv)
+    inputs = {f"{name} {n}": path for name in (*TABLES, *FIGURES) for n, path in enumerate(getattr(args, name))}
+    with Job("claims", args.output, args.settings, inputs) as job:
+        tables = {name: by_experiment(getattr(args, name)) for name in TABLES}
+        results = [
+            ExperimentResults(**described, **{name: found.get(described["name"]) for name, found in tables.items()})
+            for described in job.settings["experiments"]
+        ]
+        figures = {name: pandas.read_csv(path) for name in FIGURES for path in getattr(args, name)}
+        judgements = judge(results, **figures)
+        verdicts = summary(judgements)
+        job.save(".csv", as_csv(judgements))
+        job.save(".summary.csv", as_csv(verdicts))
+        line = sentence(verdicts)
+        job.save(".txt", f"{line}\n".encode())
+        print(line, verdicts.to_string(), sep="\n\n")
+
+
+def by_experiment(paths: list[str]) -> dict[str, pandas.DataFrame]:
+    """The tables that have rows, by the experiment that they name."""
+    tables = (pandas.read_csv(path) for path in paths)
+    return {str(table["experiment"].iloc[0]): table for table in tables if not table.empty}
+
+
+def sentence(verdicts: pandas.DataFrame) -> str:
+    """How many claims hold, in a line."""
+    counts = Counter(verdicts["verdict"])
+    told = [
+        ("holds", "hold"),
+        ("does not hold", "do not hold"),
+        ("undecided", "are undecided"),
+        ("not run", "were not run"),
+    ]
+    return f"Of the paper's {len(verdicts)} claims " + ", ".join(
+        f"{counts[verdict]} {words}" for verdict, words in told
+    )
+
+
+if __name__ == "__main__":
+    run(main)
