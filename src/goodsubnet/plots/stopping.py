@@ -29,7 +29,7 @@ LABELS_INCHES = 0.75  # of the y axis, at the left
 MARKERS = ["o", "s", "D", "^", "v", "P", "X", "p", "h", "*"]
 # Of Okabe and Ito: told apart by those who do not see all colours.
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933"]
-TICKS = [0, 0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 40, 60, 80, 100]
+TICKS = [0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 80, 100]
 WORDS = {"train_accuracy": "accuracy on the sub-dataset", "test_accuracy": "test accuracy"}
 # Rules that stop alike would hide one another: each stands this many points beside the one before.
 BESIDE = 5.0
@@ -75,12 +75,12 @@ def stopping_figure(scores: pd.DataFrame, style: Mapping, accuracy: str) -> Figu
                 axis.set_xlabel("pre-training saved, %")
             if number % columns == 0:
                 axis.set_ylabel("accuracy lost, points")
-        figure.suptitle(
-            f"When to stop: {WORDS.get(accuracy, accuracy)} against the best checkpoint, {mean_over(shown['seeds'])}"
-            if len(shown)
-            else "When to stop: no rule is applicable",
-            fontsize=9.5,
-        )
+        title = [
+            f"When to stop: {WORDS.get(accuracy, accuracy)} against the best checkpoint",
+            mean_over(scores["seeds"]),
+        ]
+        # One panel is narrower than the title in one line.
+        figure.suptitle((", " if columns > 1 else "\n").join(title), fontsize=9.5)
         legend_below(figure, _legend(shown, looks))
         freeze(figure)
     return figure
@@ -93,9 +93,9 @@ def _scales(axis: Axes, shown: pd.DataFrame) -> None:
     axis.set_yscale("function", functions=(np.cbrt, lambda root: np.asarray(root) ** 3))
     axis.set(xlim=(-6, 106), ylim=(-top * 0.0004, top))
     ticks = [tick for tick in TICKS if tick <= top]
-    # As many as have room, the largest first.
-    kept: list[float] = []
-    for tick in reversed(ticks):
+    # As many as have room, 0 and the largest first.
+    kept: list[float] = [0]
+    for tick in reversed(ticks[1:]):
         if all(abs(np.cbrt(tick) - np.cbrt(other)) >= 0.08 * np.cbrt(top) for other in kept):
             kept.append(tick)
     axis.set_yticks(kept, [f"{tick:g}" for tick in kept])
