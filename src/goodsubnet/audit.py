@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from goodsubnet.jobs import Job
 
 SHOWN = 5
+CELL = ("network", "examples", "seed", "iteration", "method")
 
 
 class Audit:
@@ -130,6 +131,17 @@ class Audit:
         if reasons and all(reasons):
             self.unfit[path] = reasons[0]
 
+    def grid_paths(self) -> Iterator[set[str]]:
+        """Of each stage the paths of all its artifacts that the grid asks for."""
+        grid = self.plan["grid"]
+        names = ("networks", "examples", "seeds", "iterations", "methods")
+        cells = [
+            {**dict(zip(CELL, values, strict=True)), "experiment": grid["experiment"], "dataset": grid["dataset"]}
+            for values in itertools.product(*(list(grid[name]) or [""] for name in names))
+        ]
+        for pattern in self.plan["paths"].values():
+            yield {pattern.format(**cell) for cell in cells}
+
     def conclude(self, job: "Job") -> None:
         """Hand what was read to the job, for its sidecar.
 
@@ -166,7 +178,7 @@ class Audit:
             if source in self.unfit:
                 return f"made from {source}, which does not fit"
             # What came from elsewhere was made by no stage, and is checked by none before.
-            made = self.provenance.get(source) or artifacts.read_provenance(source)
+            made = self.provenance.get(source) or self._read_provenance(source)
             there = made["outputs"][Path(source).name]["sha256"]
             if there != recorded["inputs"][name]["sha256"]:
                 return f"made from another {name} than {source} as it is today"

@@ -19,7 +19,9 @@ INFRASTRUCTURE = {
     "verification",
 }
 # Modules that load others by name, and the package that they load them from.
-LOADERS = {"stages": "stages.", "methods": "methods.", "data.sources": "data."}
+LOADERS = {
+    **{"stages": "stages.", "methods": "methods.", "data.sources": "data.", "stopping.rules": "stopping.rules."},
+}
 
 
 def fingerprint(script: str | Path, modules: Iterable[str] = ()) -> str:

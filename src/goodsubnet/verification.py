@@ -21,6 +21,7 @@ from typing import Any
 from goodsubnet import artifacts, fingerprint
 from goodsubnet.audit import Audit
 from goodsubnet.errors import UserError
+from goodsubnet.networks.own import described
 
 # What is kept in memory of a sidecar.
 KEPT = (
@@ -174,7 +175,7 @@ class Chain:
         if made.problem:
             raise Broken(f"{made.problem}{self._readers(made)}")
         output, wildcards = made.provenance["output"], made.provenance["wildcards"]
-        if sidecar_of(normal(output, self.here)) != made.sidecar:
+        if not same_place(sidecar_of(normal(output, self.here)), made.sidecar):
             raise Broken(f"{made.sidecar} was written for {output}: it was moved or swapped{self._readers(made)}")
         parts = [*os.path.dirname(made.path).split("/"), artifacts.stem(made.path)]
         for name, value in wildcards.items():
@@ -186,6 +187,10 @@ class Chain:
         if made.provenance["format"] != artifacts.FORMAT:
             raise Broken(f"{made.path} has another format of artifacts than today's; delete it and run again")
         differing = changed_sources(tuple(made.provenance["sources"].items()))
+        own = made.provenance["settings"].get("architecture")
+        if isinstance(own, dict) and own.get("code"):
+            # The user's file that builds the network.
+            differing = [*differing, *changed_network(own["file"], own["function"], own["code"])]
         if differing:
             raise Broken(f"{made.path} was made by other code than today's, see {', '.join(differing)}")
 
@@ -241,21 +246,20 @@ class Chain:
         if not gathered:
             raise Broken(f"{made.sidecar} does not say what was gathered by {plan['path']}")
         audit = Audit(json.loads(Path(plan["path"]).read_bytes()), self._provenance)
-        asked = {
-            normal(path, self.here)
-            for stage in ("evaluate", "terms")
-            if stage in audit.plan["paths"]
-            for *_, path in audit.measured(stage)
-        }
+        last = [stage for stage in ("evaluate", "terms") if stage in audit.plan["paths"]]
+        for _ in audit.measured(last[0]) if last else audit.subnetworks():
+            pass
         audited = {sidecar_of(path) for path in audit.provenance}
-        for path in sorted(gathered - asked):
+        for path in sorted(gathered):
             if sidecar_of(path) not in audited:
                 audit.check_settings(path)
         for path, reason in audit.unfit.items():
             raise Broken(f"{path} does not fit {plan['path']}, by which {made.path} was made: {reason}")
-        for path in sorted(asked - gathered):
-            if asked & gathered:
-                raise Broken(f"{path} is asked for by {plan['path']}, and was not gathered in {made.path}")
+        for asked in audit.grid_paths():
+            lacking = {normal(path, self.here) for path in asked} - gathered
+            if len(lacking) < len(asked):
+                for path in sorted(lacking):
+                    raise Broken(f"{path} is asked for by {plan['path']}, and was not gathered in {made.path}")
 
     def _provenance(self, path: str) -> dict[str, Any]:
         """Provenance of an artifact, as `artifacts.read_provenance` gives it."""
@@ -303,7 +307,7 @@ class Chain:
             if every:
                 lines += [f"{self._digest(path):>42}  {path}" for path in files]
         number = sum(len(made.files) for made in self.made)
-        commits = Counter(str(made.provenance["commit"]) for made in self.made if made.provenance)
+        commits = Counter(made.provenance["commit"] or "unknown" for made in self.made if made.provenance)
         said = ", ".join(f"{commit} ({count:,})" for commit, count in commits.most_common())
         lines.append(f"{number:,} files, {amount(total)}; made with commit {said}")
         if any(made.provenance and made.provenance["settings"].get("storage") == "files" for made in self.made):
@@ -340,6 +344,13 @@ def normal(path: str, here: str) -> str:
     return os.path.normpath(os.path.join(here, path)).removeprefix(f"{here.rstrip('/')}/")
 
 
+def same_place(one: str, other: str) -> bool:
+    """Whether two paths are one; a folder of theirs may be a link."""
+    if one == other:
+        return True
+    return os.path.basename(one) == os.path.basename(other) and os.path.realpath(one) == os.path.realpath(other)
+
+
 @functools.cache
 def sidecar_of(path: str) -> str:
     """As `artifacts.sidecar`, which is slow for tens of thousands of questions."""
@@ -351,6 +362,15 @@ def changed_sources(recorded: tuple[tuple[str, str], ...]) -> list[str]:
     """Which files of code are not, today, what they were. recorded: as `fingerprint.loaded_sources` gives them."""
     today = {name: fingerprint.source_hash(name) for name, _ in recorded}
     return [name if today[name] else f"{name} (gone)" for name, then in recorded if today[name] != then]
+
+
+@functools.cache
+def changed_network(file: str, function: str, code: str) -> list[str]:
+    """The user's file, where today it does not have the code that was recorded."""
+    try:
+        return [] if described(file, function)["code"] == code else [file]
+    except UserError as error:
+        return [f"{file} ({error})"]
 
 
 def read_sealed(sidecar: str | Path) -> dict[str, Any]:

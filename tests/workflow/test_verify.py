@@ -145,7 +145,8 @@ def test_an_untouched_run_holds_and_its_chain_is_told(run: Project, capsys: pyte
 def test_every_file_is_in_some_chain(run: Project) -> None:
     """All that the run has made, but for what was asked for beside it: other forms of figures and tables."""
     with contextlib.chdir(run.folder):
-        chain = Chain(["results/small/report.html", "results/random_matrices/report.html"])
+        asked = ["results/small/report.html", "results/random_matrices/report.html", "results/report.html"]
+        chain = Chain([*asked, "results/claims.txt", "results/small/answers.txt"])
         chain.check()
         found = {path for made in chain.made for path in made.files}
         there = {str(path) for path in Path("results").rglob("*") if path.is_file()}
