@@ -50,5 +50,6 @@ bench: .venv/installed
 	$(RUN) python benchmarks/layers.py --quick
 	$(RUN) python benchmarks/training.py
 	$(RUN) python benchmarks/distributed.py
+	$(RUN) python benchmarks/verify.py
 	$(RUN) python benchmarks/claims.py
 	$(RUN) python benchmarks/sweep.py --measure --results results

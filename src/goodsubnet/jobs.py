@@ -33,9 +33,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--settings", required=True, type=json.loads, help="settings of the stage, as JSON")
     arguments.add_argument("--output", required=True, type=Path, help="the artifact to make")
-    arguments.add_argument(
-        "--temporary", action=_Temporary, nargs=0, help="the artifact will be deleted once nothing needs it"
-    )
     return arguments
 
 
@@ -160,21 +157,12 @@ class Task:
         return json.loads(self.inputs[name].read_bytes())
 
 
-class _Temporary(argparse.Action):
-    """Here and not in a script: whether an artifact stays is no part of its code, and makes none anew."""
-
-    def __call__(self, *_arguments: Any) -> None:
-        Job.temporary = True
-
-
 class Job(Task):
     """The making of one artifact, or of several with one stem.
 
     stage: name of the rule. settings: the stage's settings, with the fingerprint of its code.
     inputs: name -> path, or list of paths; verified on entry. wildcards: what the path says (seed, iteration ...).
     """
-
-    temporary = False
 
     def __init__(
         self,
@@ -304,7 +292,7 @@ class Job(Task):
         return recorded["key"] == self.key
 
     def _provenance(self) -> dict[str, Any]:
-        facts = {**self.facts, **({"temporary": [self.output.name]} if self.temporary else {})}
+        facts = dict(self.facts)
         return {
             "stage": self.stage,
             "output": str(self.output),

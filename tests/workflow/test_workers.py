@@ -146,7 +146,10 @@ def test_two_and_three_workers_make_the_artifact_of_one(digits: Path, tmp_path: 
         together = selection.make(*arguments, name=arguments[1])
         assert together.read_bytes() == alone.read_bytes()
         assert selection.left() == ["x.provenance.json", "x.safetensors"]
-        facts = artifacts.read_provenance(together)["workers"]
+        provenance = artifacts.read_provenance(together)
+        # The workers load what the job does not, and it is recorded all the same.
+        assert artifacts.read_provenance(alone)["sources"].items() <= provenance["sources"].items()
+        facts = provenance["workers"]
         assert (facts["number"], facts["graph"]) == (int(arguments[1]), arguments[-1] if len(arguments) > 2 else "all")
         assert facts["seconds_communicating"] <= min(facts["seconds_communicating_or_waiting"]) + 1e-3
     assert "workers" not in artifacts.read_provenance(alone)

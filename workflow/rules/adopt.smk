@@ -21,5 +21,8 @@ rule adopt:
     params:
         settings=stage_settings("adopt", "experiment", "network"),
     shell:
-        script("adopt.py") + MACHINE + KEPT + " --data {input.data:q} --subset {input.subset:q} --foreign {input.foreign:q}"
+        script("adopt.py")
+        + MACHINE
+        + KEPT
+        + " --data {input.data:q} --subset {input.subset:q} --foreign {input.foreign:q}"
         " --iteration {wildcards.iteration} --settings {params.settings:q} --output {output.checkpoint:q} > {log:q} 2>&1"
