@@ -1,5 +1,7 @@
 """What rules save and lose, on tables made by hand, and the figure of it."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from goodsubnet.plots.canvas import render
 from goodsubnet.plots.stopping import stopping_figure
 from goodsubnet.stopping.observation import NOT_FOR_DEEP, Observation
 from goodsubnet.stopping.scores import accuracies_of, interval, score_trial, scores
+from goodsubnet.theory.text import as_csv
 
 RULES = {
     "plateau": {"rule": "plateau", "patience": 1, "improvement": 0.05},
@@ -121,3 +124,16 @@ def test_the_figure_has_a_mark_a_rule_and_the_good_corner() -> None:
     assert render(figure, "png").startswith(b"\x89PNG")
     with pytest.raises(UserError, match="no column 'regret'"):
         stopping_figure(table.drop(columns="regret"), {}, "test_accuracy")
+
+
+def test_the_tables_survive_their_files_without_a_width(tmp_path: Path) -> None:
+    """Of deep networks, where one rule is not applicable: written, read and drawn as the scripts do it."""
+    table = pd.DataFrame([{**row, "width": None} for seed in range(3) for row in rows(seed)])
+    stops = table.astype({"stopped_at": "Int64", "width": "Int64"})
+    for name, each in (("stops", stops), ("scores", scores(stops))):
+        (tmp_path / name).write_bytes(as_csv(each))
+    read = pd.read_csv(tmp_path / "stops")
+    assert read.loc[read["rule"] == "plateau", "stopped_at"].tolist() == [200] * 3
+    assert set(read.loc[read["rule"] == "certificate", "fired"]) == {NOT_FOR_DEEP}
+    figure = stopping_figure(pd.read_csv(tmp_path / "scores"), {}, "test_accuracy")
+    assert figure.axes[0].get_title() == "n, 50 examples"
