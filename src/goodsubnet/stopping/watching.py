@@ -112,7 +112,9 @@ class Trial:
         from goodsubnet.foreign import checkpoint_tensors
 
         classes, image = int(self.data["train_labels"].max()) + 1, self._image()
-        mean, deviation = (self.data[name].tolist() for name in ("mean", "std"))
+        # A network that was trained elsewhere may have been given images that were normalised otherwise.
+        network = self.configuration.networks[self.network]
+        mean, deviation = (getattr(network, name, None) or self.data[name].tolist() for name in ("mean", "std"))
         return checkpoint_tensors(path, self.architecture, classes, mean, deviation, image)
 
     def _image(self) -> tuple[int, ...]:
