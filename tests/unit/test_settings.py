@@ -103,6 +103,7 @@ def test_kinds_of_networks():
     chosen = settings.load_configuration(raw("demo.yaml"))
     assert {name: chosen.kind_of(name) for name in chosen.experiments} == {
         "demo": "two_layer",
+        "methods": "two_layer",
         "theory": "two_layer",
         "table": "deep",
     }

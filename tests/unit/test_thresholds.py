@@ -257,9 +257,10 @@ def test_reasons_survive_a_file_and_experiments_have_constants_of_their_own(tmp_
     ]
 
 
-def test_without_a_checkpoint_at_initialisation_there_is_no_prediction():
+@pytest.mark.parametrize("initial", [2.0, "not applicable (not at initialisation)"])
+def test_without_a_checkpoint_at_initialisation_there_is_no_prediction(initial):
     frame = evaluations([[[1.0, 0.7, 0.0, 0.0]]], iterations=(50, 100, 200, 400))
-    table = thresholds(frame, terms_of(frame))
+    table = thresholds(frame, terms_of(frame, smallest_singular_value=initial, condition_number=initial))
     assert table["predicted"][0] == "not applicable (no checkpoint at iteration 0)"
     assert table["measured"][0] > 100
 

@@ -244,7 +244,8 @@ def _with_terms(table: pd.DataFrame, evaluations: pd.DataFrame, terms: pd.DataFr
     if not absent.empty:
         raise UserError(f"the table of terms has no row for {_cell(absent.iloc[0])}; compute the terms of all seeds")
 
-    numbers = cells[[*TERMS, SINGULAR]].apply(pd.to_numeric, errors="coerce")
+    # Without a checkpoint at iteration 0 there are no rows, and no type to go by.
+    numbers = cells[[*TERMS, SINGULAR]].apply(pd.to_numeric, errors="coerce").astype("float64")
     said = cells[CONDITION].astype("str").str.startswith("not applicable (", na=False)
     unknown = ~(np.isfinite(numbers) & (numbers >= 0)) & ~said.to_numpy()[:, None]
     for column in unknown:
