@@ -170,7 +170,7 @@ def test_the_initial_weights_are_known_of_the_chains_own_files(folder: Path) -> 
     trial = Trial(configuration(folder), "small")
     path = write(folder, 10, weights(1.5))
     assert trial.observe(path, 10).distance == 0
-    architecture = trial.configuration.networks["narrow"].model_dump()
+    architecture = trial.configuration.networks["narrow"].as_architecture()
     settings = {"experiment": "small", "network": "narrow", "architecture": architecture}
     record = {
         "stage": "pretrain",
@@ -207,7 +207,7 @@ def test_what_the_chain_stored_is_read_and_else_made(folder: Path) -> None:
 
 def test_a_deep_network(folder: Path) -> None:
     trial = Trial(configuration(folder), "deep")
-    architecture = trial.configuration.networks["thin"].model_dump()
+    architecture = trial.configuration.networks["thin"].as_architecture()
     described = {"architecture": architecture, "classes": 10, "image": [1, 8, 8]}
     lines: list[str] = []
     for iteration in (10, 50):

@@ -168,8 +168,12 @@ class Trial:
     # ---- deep networks
 
     def _prepare_deep(self) -> None:
+        import torch
+
         from goodsubnet.stages.deep.images import images_of
 
+        # The rest of the machine is the training's, that is being watched.
+        torch.set_num_threads(self.configuration.threads.prune)
         machine = Machine(data_dir=self.configuration.data_dir)
         self._inputs, self._targets = images_of(self, machine, "cpu", "train").take(self.probe)
         self._observe = self._observe_deep
