@@ -18,12 +18,15 @@ environment: .venv/installed
 demo: .venv/installed
 	$(RUN) snakemake --cores all --configfile config/demo.yaml
 	@echo
+	@echo "The verdict: results/report.html: which claims hold, what was enough; results/claims.csv"
+	@echo "The answer:  results/demo/answers.csv, stopping.scores.csv; results/demo/figures/answers.png, stopping.png"
 	@echo "The figure:  results/demo/figures/figure1.png (and .pdf), results/demo/figures/curves.png"
 	@echo "The numbers: results/demo/evaluations.csv, results/demo/required_pretraining.csv"
+	@echo "The methods: results/methods/figures/methods.png, results/methods/methods.csv"
 	@echo "The theory:  results/theory/figures/bounds.png, terms.png, thresholds.png; results/theory/theory/*.csv"
 	@echo "             results/random_matrices/figures/figure2.png, figure3.png"
 	@echo "Deep nets:   results/table/tables/accuracy.md (and .csv, .tex), results/table/figures/accuracy.png"
-	@echo "The reports: report.html in each of results/demo, results/theory, results/table, results/random_matrices"
+	@echo "The reports: report.html in each of results/demo, methods, theory, table, random_matrices"
 
 test: .venv/installed
 	$(RUN) python -m pytest -n 2 --dist loadscope
