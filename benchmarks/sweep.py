@@ -325,7 +325,9 @@ def main() -> None:
     known.compare()
     cores_each = args.cores if args.device == "cuda" else 0
     print(f"\nsimulated, from times measured on a machine of {os.cpu_count()} cores; order of ready jobs: {args.order}")
-    names = list(dict.fromkeys(job.provenance.split("/")[0] for job in jobs if job.rule != "prepare"))
+    # The verdict's jobs are of no experiment, and count among all.
+    ours = [job.provenance.split("/") for job in jobs if job.rule != "prepare"]
+    names = list(dict.fromkeys(folder for folder, *below in ours if below))
     if len(names) > 1:
         report("all", jobs, seconds, cores_each, args.order)
     for name in names:

@@ -22,13 +22,14 @@ from goodsubnet.networks.files import load
 from goodsubnet.settings import load_configuration
 
 PARTS = ["train", "validation", "test"]
-TABLES = {"plan": 1, "collect": 1, "required_pretraining": 1, "accuracy_table": 1, "draw_accuracy": 1}
+JUDGED = {"answers": 1, "draw_answers": 1, "stopping": 1, "draw_stopping": 1, "claims": 1, "verdict": 1}
+TABLES = {"plan": 1, "collect": 1, "required_pretraining": 1, "accuracy_table": 1, "draw_accuracy": 1, **JUDGED}
 CELLS = len(CHECKPOINTS) * len(SIZES) * len(METHODS)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A finished run of all but the report, on code of its own, which nobody edits meanwhile."""
+    """A finished run of all but the report of the experiment, on code of its own, which nobody edits meanwhile."""
     torch.set_num_threads(1)
     project = Project.with_own_code(tmp_path_factory.mktemp("deep"))
     project.settings = copy.deepcopy(CONFIGURATION)
@@ -39,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Project:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("PATH", path)
-        project.snakemake(*(f"results/small/{name}" for name in wanted))
+        project.snakemake("results/report.html", *(f"results/small/{name}" for name in wanted))
     return project
 
 
@@ -205,7 +206,10 @@ LONGER = len(SIZES) * len(METHODS) * (len(CHECKPOINTS) + 1)
         (lambda settings: None, {}),
         (
             lambda settings: experiment(settings)["pretrain"].update(schedule_iterations=500),
-            {"pretrain": len(SIZES) * len(CHECKPOINTS), "calibrate": len(SIZES), **PRUNED_AGAIN},
+            {
+                **{"pretrain": len(SIZES) * len(CHECKPOINTS), "calibrate": len(SIZES), **PRUNED_AGAIN},
+                **{"observe": len(SIZES) * len(CHECKPOINTS), "plan": 2},
+            },
         ),
         # The tolerance is found on the last checkpoint, so that all are pruned again, but none is trained again.
         (
@@ -213,6 +217,7 @@ LONGER = len(SIZES) * len(METHODS) * (len(CHECKPOINTS) + 1)
             {
                 **{"pretrain": len(SIZES), "calibrate": len(SIZES)},
                 **{"prune": LONGER, "finetune": LONGER, "evaluate": LONGER, **TABLES},
+                **{"observe": len(SIZES), "plan": 2},
             },
         ),
         (
@@ -227,7 +232,10 @@ LONGER = len(SIZES) * len(METHODS) * (len(CHECKPOINTS) + 1)
             lambda settings: experiment(settings).update(methods=[*METHODS, "random"]),
             {"prune": CELLS // 2, "finetune": CELLS // 2, "evaluate": CELLS // 2, **TABLES},
         ),
-        (lambda settings: settings.update(figures={"colormap": "cividis"}), {"draw_accuracy": 1}),
+        (
+            lambda settings: settings.update(figures={"colormap": "cividis"}),
+            {"draw_accuracy": 1, "draw_answers": 1, "draw_stopping": 1, "verdict": 1},
+        ),
     ],
     ids=[
         *("nothing", "a longer schedule", "more iterations", "another flops_ratio"),

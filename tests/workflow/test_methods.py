@@ -86,7 +86,8 @@ def test_the_figure_is_there_and_in_the_report(finished: Project) -> None:
 def test_what_a_change_makes_anew(run: Project) -> None:
     assert run.plan() == {}
     tables = {"plan": 2, "collect": 1, "required_pretraining": 1, "draw_figure1": 1, "draw_curves": 1}
-    compared = {"compare_methods": 1, "draw_methods": 1}
+    tables |= {"answers": 1, "draw_answers": 1, "claims": 1}
+    compared = {"compare_methods": 1, "draw_methods": 1, "verdict": 1}
     run.settings["methods"]["iterative"]["rounds"] = 3
     assert run.plan() == {"prune": 1, "evaluate": 1, **tables, **compared}
     run.settings["methods"]["iterative"]["rounds"] = 2

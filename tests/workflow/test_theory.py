@@ -190,22 +190,24 @@ def test_figures_2_and_3_come_with_their_tables_and_a_report(finished: Project) 
 
 def test_what_a_change_makes_anew(run: Project) -> None:
     redrawn = {"draw_bounds": 1, "draw_terms": 1, "draw_thresholds": 1}
+    judged = {"claims": 1, "verdict": 1}
     assert run.plan() == {}
     run.settings["theory"] = {"certificate_margin": 0.2}
     assert run.plan() == {"required_pretraining": 1}
+    # The page of the verdict shows the figures.
     run.settings["theory"] = {"threshold_margin": 0.2}
-    assert run.plan() == {"thresholds": 1, "draw_thresholds": 1}
+    assert run.plan() == {"thresholds": 1, "draw_thresholds": 1, "verdict": 1}
     run.settings["theory"] = {"error": 0.02}
-    assert run.plan() == {"bounds": 1, "required_pretraining": 1, "thresholds": 1, **redrawn}
+    assert run.plan() == {"bounds": 1, "required_pretraining": 1, "thresholds": 1, **redrawn, **judged}
     run.settings["theory"] = {}
     run.settings["random_matrices"]["smallest_singular_values"]["examples"] = [5, 6, 8]
-    assert run.plan() == {"smallest_singular_values": 1, "draw_figure2": 1}
+    assert run.plan() == {"smallest_singular_values": 1, "draw_figure2": 1, **judged}
     run.settings["random_matrices"] = GRIDS
     edit(run.code / "src/goodsubnet/theory/geometry.py", "total = np.zeros", "total = 0 + np.zeros")
     tables = {"plan": 2, "bounds": 1, "required_pretraining": 1, "thresholds": 1}
     # The certificate is of the same geometry.
     watched = {"observe": 12, "stopping": 1, "draw_stopping": 1}
-    assert run.plan() == {"terms": 12, **tables, **redrawn, **watched}
+    assert run.plan() == {"terms": 12, **tables, **redrawn, **watched, **judged}
 
 
 def test_terms_of_other_code_reach_no_table_when_snakemakes_memory_is_lost(run: Project) -> None:
