@@ -347,9 +347,10 @@ def test_figure_4_end_to_end(tmp_path: Path) -> None:
     assert (folder / "figures/figure4.png").stat().st_size > 10_000
     assert "Figure 4" in (folder / "report.html").read_text()
     project.settings["figures"] = {"dpi": 80}
-    assert project.plan() == {"draw_figure4": 1}
+    judged = {"claims": 1, "verdict": 1}
+    assert project.plan() == {"draw_figure4": 1, **judged}
     project.settings["pruning_times"]["repetitions"] = 3
-    assert project.plan() == {"measure_pruning": 2, "draw_figure4": 1}
+    assert project.plan() == {"measure_pruning": 2, "draw_figure4": 1, **judged}
     project.settings["pruning_times"]["layers"]["blocks"] = ["layer7"]
     failed = project.snakemake("results/pruning_times/layers.json", check=False)
     assert failed.returncode != 0
