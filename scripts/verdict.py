@@ -6,6 +6,7 @@ import pandas
 
 from goodsubnet.claims.page import as_html
 from goodsubnet.jobs import Job, parser, run
+from goodsubnet.stopping.scores import overview
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,12 +25,13 @@ def main(argv: list[str] | None = None) -> None:
             (experiment, key): (title, Path(path).read_bytes(), link)
             for (experiment, key, title, link), path in zip(job.settings["figures"], args.figures, strict=True)
         }
+        scores = together(args.scores)
         page = as_html(
             pandas.read_csv(args.claims),
             pandas.read_csv(args.summary),
             pictures,
             together(args.answers),
-            together(args.scores),
+            None if scores is None else overview(scores),
             job.settings["links"],
         )
         job.save(".html", page.encode())

@@ -10,7 +10,7 @@ from goodsubnet.errors import UserError
 from goodsubnet.plots.canvas import render
 from goodsubnet.plots.stopping import stopping_figure
 from goodsubnet.stopping.observation import NOT_FOR_DEEP, Observation
-from goodsubnet.stopping.scores import accuracies_of, interval, score_trial, scores
+from goodsubnet.stopping.scores import accuracies_of, interval, overview, score_trial, scores
 from goodsubnet.theory.text import as_csv
 
 RULES = {
@@ -79,6 +79,21 @@ def test_means_and_intervals_over_seeds() -> None:
     assert np.isfinite(few.loc["plateau", "regret_low"])
     assert np.isnan(scores(table[table["seed"] < 1])["regret_low"]).all()
     assert interval([1.0])[0] == 1
+
+
+def test_the_overview_counts_trainings_and_leaves_out_what_is_not_applicable() -> None:
+    table = pd.DataFrame(
+        {
+            **{"experiment": "x", "rule": ["r", "r", "q"], "seeds": [3, 1, 2], "fired": [3, 0, 0]},
+            **{"saved": [0.8, 0.0, np.nan], "regret": [0.01, 0.05, np.nan]},
+            **{"end_regret": [0.0, 0.0, np.nan], "cost_share": [0.1, 0.3, np.nan]},
+        }
+    )
+    first, second = overview(table).to_dict("records")
+    assert (first["trainings"], first["stopped"], second["trainings"]) == (4, 3, 2)
+    assert (first["saved"], first["regret"]) == (pytest.approx(0.6), pytest.approx(0.02))
+    assert first["cost_share"] == pytest.approx(0.15)
+    assert np.isnan(second["saved"])
 
 
 def test_the_interval_covers_as_often_as_it_says() -> None:

@@ -8,14 +8,23 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from goodsubnet.answers import ONE_CHECKPOINT
 from goodsubnet.claims.statistics import FAILS, HOLDS, NOT_RUN, UNDECIDED
 
 SIGNS = {HOLDS: ("✓", "holds"), FAILS: ("✗", "fails"), UNDECIDED: ("?", "undecided"), NOT_RUN: ("–", "not-run")}
 COUNTED = {HOLDS: "hold", FAILS: "do not hold", UNDECIDED: "undecided", NOT_RUN: "not run"}
 SHORT = 28
 WHOLE = ("examples", "enough_at", "low", "high", "iteration", "total_iterations", "seeds")
-SHARES = ("share_saved",)
-HEADINGS = {"enough_at": "enough at iteration", "share_saved": "pre-training saved", "accuracy_lost": "accuracy lost"}
+SHARES = ("share_saved", "saved", "cost_share")
+HEADINGS = {
+    **{"enough_at": "enough at iteration", "total_iterations": "of", "share_saved": "pre-training saved"},
+    **{"regret": "accuracy below the best", "end_regret": "that at the end", "cost_share": "cost, of the training's"},
+}
+# Of the answers; the rest is in answers.csv.
+SHOWN = (
+    *("experiment", "network", "method", "examples", "enough_at", "low", "high", "total_iterations"),
+    *("share_saved", "accuracy_lost", "note"),
+)
 HOW = "docs/claims.md says what is measured and which line decides; its lines were written before any verdict."
 
 STYLE = """
@@ -50,6 +59,7 @@ th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 .details th:nth-child(3) { width: 10rem; }
 .details th:nth-child(4) { width: 18rem; }
 td.short { white-space: nowrap; }
+td.long { min-width: 14rem; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th.number { text-align: right; }
 figure { margin: 1rem 0; break-inside: avoid; }
@@ -99,16 +109,21 @@ def as_html(
 
     figures: (experiment, key of the figure, as in the judgements) -> `Picture`; an experiment of "" is all of them.
     Each is embedded once, and every judgement links to its own. answers: a row an experiment, network and number of
-    examples, with `enough_at`, `low` and `high` in iterations, `share_saved` in [0, 1], `accuracy_lost`, `note`.
-    stopping: the scores of the stopping rules, any columns. links: words -> address, to the experiments' reports.
+    examples, with `enough_at`, `low` and `high` in iterations, `share_saved` in [0, 1], `accuracy_lost`, `note`; those
+    of one checkpoint are left out. stopping: how the stopping rules did, any columns (`stopping.scores.overview`).
+    links: words -> address, to the experiments' reports.
     """
     pictures = {key: Picture(*picture) for key, picture in (figures or {}).items()}
     places = {key: f"figure-{number}" for number, key in enumerate(pictures, 1)}
     parts = [_head(verdicts), _claims(verdicts, pictures, places)]
+    if answers is not None:
+        answers = answers[answers["note"] != ONE_CHECKPOINT]
     if answers is not None and len(answers):
         parts.append(_answers(answers, pictures, places))
     if stopping is not None and len(stopping):
-        parts.append(f"<h2 id='stopping'>When to stop: the rules</h2>{_table(stopping)}")
+        parts.append(
+            f"<h2 id='stopping'>When to stop: the rules</h2>{_table(stopping)}{_links_to('stopping', pictures, places)}"
+        )
     if pictures:
         parts.append(_figures(pictures, places))
     parts.append(_details(judgements, pictures, places))
@@ -180,7 +195,7 @@ def _figure_of(row: Mapping[str, Any], pictures: Figures) -> tuple[str, str] | N
 
 
 def _answers(answers: pd.DataFrame, pictures: Figures, places: Mapping) -> str:
-    table = answers.copy()
+    table = answers[[name for name in SHOWN if name in answers]]
     if {"low", "high"} <= set(table.columns):
         ends = [
             _interval(low, high, whole=True) if _is_number(low) or _is_number(high) else ""
@@ -188,11 +203,14 @@ def _answers(answers: pd.DataFrame, pictures: Figures, places: Mapping) -> str:
         ]
         table.insert(table.columns.get_loc("low"), "95% interval", ends)
         table = table.drop(columns=["low", "high"])
-    shown = [
-        f"<a href='#{places[key]}'>{html.escape(pictures[key].title)}</a>" for key in pictures if key[1] == "answers"
-    ]
-    links = f"<p class='soft'>{' · '.join(shown)}</p>" if shown else ""
+    links = _links_to("answers", pictures, places)
     return f"<h2 id='answers'>How much pre-training was enough</h2>{_table(table)}{links}"
+
+
+def _links_to(figure: str, pictures: Figures, places: Mapping) -> str:
+    """A line of links to the figures of one kind; empty where there are none."""
+    found = [f"<a href='#{places[key]}'>{html.escape(pictures[key].title)}</a>" for key in pictures if key[1] == figure]
+    return f"<p class='soft'>{' · '.join(found)}</p>" if found else ""
 
 
 def _figures(pictures: Mapping[tuple[str, str], Picture], places: Mapping) -> str:
@@ -246,7 +264,7 @@ def _table(table: pd.DataFrame) -> str:
 def _class(numeric: bool, words: str = "") -> str:
     if numeric:
         return " class='number'"
-    return " class='short'" if len(words) < SHORT else ""
+    return f" class='{'short' if len(words) < SHORT else 'long'}'"
 
 
 def _cell(name: str, cell: Any) -> str:

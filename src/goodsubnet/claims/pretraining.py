@@ -19,10 +19,11 @@ from goodsubnet.claims.needs import EARLY, LATE, Needs, combined, joined, platea
 from goodsubnet.claims.rows import Measured, Question, example_words, over_experiments, run_words
 from goodsubnet.claims.statistics import FAILS, HOLDS, UNDECIDED, Line, between_groups, over_seeds
 from goodsubnet.errors import UserError
-from goodsubnet.theory.laws import DECISIVE_SHARE, DECISIVE_WEIGHT, compare_laws
+from goodsubnet.theory.laws import DECISIVE_SHARE, DECISIVE_SIZES, DECISIVE_WEIGHT, compare_laws
 from goodsubnet.theory.thresholds import LOSS, seed_requirements, seed_thresholds
 
 SAME_NEED = Line(0.8, 1.25, ratio=True)
+FEW_SIZES = f"fewer than {DECISIVE_SIZES} numbers of examples; name more under examples"
 LAW_LINE = f"weight {DECISIVE_WEIGHT:g}, best in {DECISIVE_SHARE:.0%} of resamples"
 # The data sets of claim 12: how their experiments are found, and the smallest number of examples that is all of them.
 FULL_SIZES = {"MNIST": 50_000, "CIFAR10": 50_000, "ImageNet": 1_000_000}
@@ -55,6 +56,8 @@ def logarithmic(results: Sequence[ExperimentResults]) -> Rows:
                 names = {"method": method, "lr_scaling": each.lr_scaling or "", "line": LAW_LINE}
                 if each.evaluations is None:
                     rows.append(question.not_run(run_words(each), each.name, **names))
+                elif len(set(_sizes(each))) < DECISIVE_SIZES:
+                    rows.append(question.not_run(FEW_SIZES, each.name, **names))
                 else:
                     rows.append(question.row(each.name, **_law(each, method, part), **names))
         yield from rows or [question.not_run(example_words("figure1"), line=LAW_LINE)]

@@ -100,6 +100,27 @@ def scores(stops: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def overview(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row an experiment and rule, for those in a hurry: means over networks, numbers of examples and seeds.
+
+    scores: of `scores`, of any number of experiments. `trainings`: how many were watched; `stopped`: how many of them
+    the rule stopped; `saved`, `regret`, `end_regret`, `cost_share` as there.
+    """
+    rows = []
+    for (experiment, rule), cells in scores.groupby(["experiment", "rule"], sort=False):
+        row = {
+            "experiment": experiment,
+            "rule": rule,
+            "trainings": cells["seeds"].sum(),
+            "stopped": cells["fired"].sum(),
+        }
+        for name in ("saved", "regret", "end_regret", "cost_share"):
+            known = cells[cells[name].notna()]
+            row[name] = np.average(known[name], weights=known["seeds"]) if len(known) else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def interval(values: Iterable[float], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
     """Mean, and the ends of Student's t interval of the mean; these are NaN for one value."""
     from scipy.stats import t
