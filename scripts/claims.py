@@ -46,14 +46,14 @@ def by_experiment(paths: list[str]) -> dict[str, pandas.DataFrame]:
 def sentence(verdicts: pandas.DataFrame) -> str:
     """How many claims hold, in a line."""
     counts = Counter(verdicts["verdict"])
-    told = [
-        ("holds", "hold"),
-        ("does not hold", "do not hold"),
-        ("undecided", "are undecided"),
-        ("not run", "were not run"),
-    ]
+    told = {
+        "holds": ("holds", "hold"),
+        "does not hold": ("does not hold", "do not hold"),
+        "undecided": ("is undecided", "are undecided"),
+        "not run": ("was not run", "were not run"),
+    }
     return f"Of the paper's {len(verdicts)} claims " + ", ".join(
-        f"{counts[verdict]} {words}" for verdict, words in told
+        f"{counts[verdict]} {one if counts[verdict] == 1 else several}" for verdict, (one, several) in told.items()
     )
 
 

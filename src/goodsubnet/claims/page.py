@@ -53,7 +53,7 @@ ol.claims .statement { font-weight: 600; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; width: 100%; }
 th, td { text-align: left; padding: .25rem .55rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { color: var(--soft); font-weight: 600; white-space: nowrap; }
+th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 .details th:nth-child(1) { width: 9rem; }
 .details th:nth-child(2) { width: 8rem; }
 .details th:nth-child(3) { width: 10rem; }
