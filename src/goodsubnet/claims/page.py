@@ -59,7 +59,7 @@ th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 .details th:nth-child(3) { width: 10rem; }
 .details th:nth-child(4) { width: 18rem; }
 td.short { white-space: nowrap; }
-td.long { min-width: 14rem; }
+td.long { min-width: 9rem; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th.number { text-align: right; }
 figure { margin: 1rem 0; break-inside: avoid; }
