@@ -47,6 +47,11 @@ def test_rows_are_the_narrowest_and_widest_network_at_the_first_and_last_checkpo
     assert [axis.get_title() for axis in figure.axes[1::2]] == ["at 19 neurons"] * 4
 
 
+def test_seeds_that_cost_the_same_to_the_last_bit(table):
+    # The mean of three times 0.1 is larger than 0.1.
+    methods_figure(table_of(seeds=3).assign(passes=0.1), FAST, METHODS)
+
+
 def test_lines_are_the_means_of_the_largest_size_and_marks_those_at_equal_size(table, figure):
     part = table[table["examples"] == 30]
     equal = at_equal_size(part)

@@ -125,7 +125,10 @@ def _losses_by_cost(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, dict]) -
     for place, (method, look) in enumerate(looks.items()):
         part = rows[rows["method"] == method]
         x, y = part["passes"], part["loss"]
-        spread = [[[values.mean() - values.min()], [values.max() - values.mean()]] for values in (x, y)]
+        # The mean of equal numbers may lie beside them by a rounding.
+        spread = [
+            np.clip([[values.mean() - values.min()], [values.max() - values.mean()]], 0, None) for values in (x, y)
+        ]
         # Ever smaller, so that a mark at the same place is not hidden by a later one.
         bars = {"elinewidth": 0.8, "markersize": max(4.0, 7.5 - 0.45 * place), "linestyle": "none"}
         drawn = axis.errorbar(x.mean(), y.mean(), yerr=spread[1], xerr=spread[0], **look, **bars)
