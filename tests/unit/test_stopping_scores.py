@@ -141,6 +141,16 @@ def test_the_figure_has_a_mark_a_rule_and_the_good_corner() -> None:
         stopping_figure(table.drop(columns="regret"), {}, "test_accuracy")
 
 
+@pytest.mark.parametrize("networks", [1, 2, 3, 4])
+def test_the_title_fits_its_figure(networks: int) -> None:
+    table = scores(pd.DataFrame([row for seed in range(3) for row in rows(seed)]))
+    parts = [table.assign(network=f"n{number}", width=7 + number) for number in range(networks)]
+    figure = stopping_figure(pd.concat(parts), {}, "train_accuracy")
+    figure.draw_without_rendering()
+    title = figure.texts[0].get_window_extent()
+    assert figure.bbox.x0 <= title.x0 < title.x1 <= figure.bbox.x1
+
+
 def test_the_tables_survive_their_files_without_a_width(tmp_path: Path) -> None:
     """Of deep networks, where one rule is not applicable: written, read and drawn as the scripts do it."""
     table = pd.DataFrame([{**row, "width": None} for seed in range(3) for row in rows(seed)])

@@ -79,8 +79,8 @@ def stopping_figure(scores: pd.DataFrame, style: Mapping, accuracy: str) -> Figu
             f"When to stop: {WORDS.get(accuracy, accuracy)} against the best checkpoint",
             mean_over(scores["seeds"]),
         ]
-        # One panel is narrower than the title in one line.
-        figure.suptitle((", " if columns > 1 else "\n").join(title), fontsize=9.5)
+        # Up to two panels are narrower than the title in one line.
+        figure.suptitle((", " if columns > 2 else "\n").join(title), fontsize=9.5)
         legend_below(figure, _legend(shown, looks))
         freeze(figure)
     return figure
