@@ -55,4 +55,5 @@ bench: .venv/installed
 	$(RUN) python benchmarks/distributed.py
 	$(RUN) python benchmarks/verify.py
 	$(RUN) python benchmarks/claims.py
+	$(RUN) python benchmarks/stopping.py
 	$(RUN) python benchmarks/sweep.py --measure --results results
