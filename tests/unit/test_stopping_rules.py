@@ -51,6 +51,19 @@ def test_plateau_waits_for_its_patience_and_begins_anew_after_an_improvement() -
     assert firing(slow, "plateau", improvement=0.05, patience=1)[1]
 
 
+def test_the_accuracy_plateau_compares_the_last_checkpoints_with_the_best_before() -> None:
+    accuracies = [0.5, 0.9, 0.92, 0.93, 0.93, 0.85, 0.99]
+    observations = [seen(10 * n, pruned_accuracy=accuracy) for n, accuracy in enumerate(accuracies)]
+    # 0.93 is just 0.01 above 0.92, which is allowed; a relapse is no rise, and what comes later counts again.
+    assert firing(observations, "accuracy_plateau") == [False, False, False, False, True, True, False]
+    assert firing(observations, "accuracy_plateau", patience=1) == [False, False, False, True, True, True, False]
+    assert firing(observations, "accuracy_plateau", margin=0) == [False] * 5 + [True, False]
+    # However the loss falls on.
+    falling = [seen(10 * n, pruned_accuracy=1.0, pruned_loss=0.1**n) for n in range(4)]
+    assert firing(falling, "accuracy_plateau") == [False, False, True, True]
+    assert not any(firing(falling, "plateau"))
+
+
 def test_the_certificate_asks_for_both_of_its_conditions() -> None:
     bounds = [(0.8, 0.75), (0.65, 0.5), (0.56, 0.5), (0.45, 0.4)]
     found = firing([seen(n, bound=bound, dense_loss=dense) for n, (bound, dense) in enumerate(bounds)], "certificate")
@@ -177,7 +190,7 @@ def test_rules_of_a_configuration_are_added_to_those_there_are() -> None:
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        ({"mine": {"rule": "plateu"}}, "mine: rule 'plateu' is not one of certificate, fixed_share"),
+        ({"mine": {"rule": "plateu"}}, "mine: rule 'plateu' is not one of accuracy_plateau, certificate, fixed_share"),
         ({"mine": {"patience": 2}}, "mine: needs the key rule"),
         ({"mine": {"rule": "plateau", "patience": 0}}, "mine.patience"),
         ({"mine": {"rule": "plateau", "patince": 2}}, "mine.patince: unknown key; did you mean patience?"),

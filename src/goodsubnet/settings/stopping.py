@@ -22,6 +22,7 @@ class RuleSettings(Model):
 
 DEFAULT_RULES: dict[str, dict[str, Any]] = {
     "plateau": {"rule": "plateau"},
+    "accuracy_plateau": {"rule": "accuracy_plateau"},
     "certificate": {"rule": "certificate"},
     "mask_distance": {"rule": "mask_distance"},
     "mask_jaccard": {"rule": "mask_distance", "measure": "jaccard"},
@@ -47,8 +48,9 @@ class Stopping(Model):
     rules: dict[Name, Any] = Field(
         default_factory=dict,
         validate_default=True,
-        description="rules by name, beside the six there are (`plateau`, `certificate`, `mask_distance`, "
-        "`mask_jaccard`, `weight_distance`, `fixed_share`); one of these names changes that one, null leaves it out",
+        description="rules by name, beside the seven there are (`plateau`, `accuracy_plateau`, `certificate`, "
+        "`mask_distance`, `mask_jaccard`, `weight_distance`, `fixed_share`); one of these names changes that one, null "
+        "leaves it out",
     )
 
     @field_validator("rules")
