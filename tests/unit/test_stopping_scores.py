@@ -124,10 +124,12 @@ def test_accuracies_are_those_of_the_trial_and_method() -> None:
 def test_the_figure_has_a_mark_a_rule_and_the_good_corner() -> None:
     table = scores(pd.DataFrame([row for seed in range(3) for row in rows(seed)]))
     other = table.assign(network="wide", width=70, saved=table["saved"] / 2)
-    small = table.assign(examples=20, saved=0.0)
-    figure = stopping_figure(pd.concat([table, other, small]), {}, "test_accuracy")
-    first, second = figure.axes
-    assert [axis.get_title() for axis in figure.axes] == ["width N = 7, 50 examples", "width N = 70, 50 examples"]
+    small, middle = (table.assign(examples=size, saved=scale * table["saved"]) for size, scale in ((20, 0), (30, 0.5)))
+    figure = stopping_figure(pd.concat([table, other, small, middle]), {}, "test_accuracy")
+    smallest, second, first = figure.axes
+    titles = ["width N = 7, 20 examples", "width N = 70, 50 examples", "width N = 7, 50 examples"]
+    assert [axis.get_title() for axis in figure.axes] == titles
+    assert {line.get_xdata()[0] for line in smallest.lines if line.get_gid() is None} == {0}
     marks = {tuple(line.get_xydata()[0].round(6)) for line in first.lines if line.get_gid() is None}
     assert marks == {(50.0, 0.0), (0.0, 2.0), (25.0, 4.0)}
     assert [line.get_markerfacecolor() for line in first.lines if line.get_gid() is None].count("white") == 1

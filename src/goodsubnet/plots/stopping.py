@@ -40,7 +40,7 @@ GOOD = "#e3f2e1"
 def stopping_figure(scores: pd.DataFrame, style: Mapping, accuracy: str) -> Figure:
     """Return the figure of the rules: share of pre-training saved (x) against accuracy lost (y), a mark a rule.
 
-    One panel a network, at its largest number of examples; the good corner, lower right, is shaded. Bars are the
+    A panel a network at its smallest and one at its largest number of examples; the good corner, lower right, is shaded. Bars are the
     intervals over seeds, cut where they leave the axes. A hollow mark did not stop every training. Marks that lie on
     one another are moved apart. The grey dash is what training to the end loses against the best checkpoint. The y
     axis spreads the cube root. Rules that are not applicable are left out.
@@ -54,23 +54,25 @@ def stopping_figure(scores: pd.DataFrame, style: Mapping, accuracy: str) -> Figu
         what = f"has no column {', '.join(map(repr, missing))}" if missing else "has no rows"
         raise UserError(f"the table of scores {what}; make it again")
     looks = {rule: _mark(number) for number, rule in enumerate(scores["rule"].unique())}
-    panels = panels_of(scores)
-    largest = scores.groupby("network")["examples"].transform("max")
-    shown = scores[(scores["examples"] == largest) & scores["saved"].notna()]
+    sizes = scores.groupby("network")["examples"].agg(["min", "max"])
+    cells = [(panel, sizes.loc[panel.network, end]) for end in ("min", "max") for panel in panels_of(scores)]
+    # Once, where there is one size.
+    cells = list(dict.fromkeys(cells))
+    ends = scores["network"].map(sizes["min"]), scores["network"].map(sizes["max"])
+    shown = scores[(scores["examples"].eq(ends[0]) | scores["examples"].eq(ends[1])) & scores["saved"].notna()]
     with settings():
-        rows, columns = grid_of(len(panels), look)
+        rows, columns = grid_of(len(cells), look)
         width = min(look.width_inches, LABELS_INCHES + WIDEST_PANEL_INCHES * max(columns, 1.6))
         figure = new_figure(look, width, 1.1 + rows * (PANEL_INCHES + 0.3))
         axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel())
-        for unused in axes[len(panels) :]:
+        for unused in axes[len(cells) :]:
             unused.remove()
         _scales(axes[0], shown)
-        for number, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
-            ours = shown[shown["network"] == panel.network]
-            size = scores.loc[scores["network"] == panel.network, "examples"].max()
+        for number, (axis, (panel, size)) in enumerate(zip(axes, cells, strict=False)):
+            ours = shown[(shown["network"] == panel.network) & (shown["examples"] == size)]
             axis.set_title(f"{panel.title}, {size:,} examples")
             _panel(axis, ours, looks)
-            if number >= len(panels) - columns:
+            if number >= len(cells) - columns:
                 axis.tick_params(axis="x", labelbottom=True)
                 axis.set_xlabel("pre-training saved, %")
             if number % columns == 0:
@@ -104,7 +106,7 @@ def _scales(axis: Axes, shown: pd.DataFrame) -> None:
 
 
 def _panel(axis: Axes, ours: pd.DataFrame, looks: Mapping[str, dict]) -> None:
-    """Draw the rules of one network."""
+    """Draw the rules of one network and number of examples."""
     low, high = axis.get_ylim()
     corner = np.cbrt(high) / 3
     axis.fill_between([50, 106], low, corner**3, color=GOOD, zorder=0, linewidth=0, gid="good corner")
