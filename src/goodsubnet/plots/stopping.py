@@ -40,10 +40,10 @@ GOOD = "#e3f2e1"
 def stopping_figure(scores: pd.DataFrame, style: Mapping, accuracy: str) -> Figure:
     """Return the figure of the rules: share of pre-training saved (x) against accuracy lost (y), a mark a rule.
 
-    A panel a network at its smallest and one at its largest number of examples; the good corner, lower right, is shaded. Bars are the
-    intervals over seeds, cut where they leave the axes. A hollow mark did not stop every training. Marks that lie on
-    one another are moved apart. The grey dash is what training to the end loses against the best checkpoint. The y
-    axis spreads the cube root. Rules that are not applicable are left out.
+    A panel a network at its smallest and one at its largest number of examples; the good corner, lower right, is
+    shaded. Bars are the intervals over seeds, cut where they leave the axes. A hollow mark did not stop every training.
+    Marks that lie on one another are moved apart. The grey dash is what training to the end loses against the best
+    checkpoint. The y axis spreads the cube root. Rules that are not applicable are left out.
 
     `scores` is the table of `stopping.scores.scores`, of one experiment; `accuracy` is the column it was judged by.
     Raises `UserError` where the table lacks a column, has no rows, or holds several experiments.
