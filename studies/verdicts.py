@@ -54,6 +54,7 @@ RUNS = {
             "singular_value_fits": "figure2_fits.csv",
         },
     ),
+    "pruning_times": Run("distributed.md", "config.yaml", (), {"pruning_times": "figure4.csv"}),
     "cifar10_jpeg": Run(
         "cifar10_run.md", "cifar10_jpeg.yaml", ("cifar10_jpeg",), {"evaluations": "cifar10_jpeg_evaluations.csv"}
     ),
@@ -78,16 +79,17 @@ def judgements(run: Run) -> pandas.DataFrame:
 
 
 def as_markdown(verdicts: pandas.DataFrame) -> str:
-    """The table of a page; claims that the run cannot answer in a line below it."""
+    """The table of a page; claims that the run cannot answer in a line below it, unless it is about one alone."""
+    ran = verdicts["verdict"] != "not run"
     lines = ["| | claim | verdict | what decides it | all judgements |", "|---|---|---|---|---|"]
-    for row in verdicts[verdicts["verdict"] != "not run"].to_dict("records"):
+    for row in verdicts[ran].to_dict("records"):
         names = ", ".join(str(row[name]) for name in ("experiment", "lr_scaling", "part") if row[name])
         words = [effect_words(row), row["judgement_reason"] if row["verdict"] == "undecided" else ""]
         decides = f"{'; '.join(filter(None, words))} ({names})"
         lines.append(f"| {row['claim']} | {row['statement']} | **{row['verdict']}** | {decides} | {row['reason']} |")
-    left = verdicts.loc[verdicts["verdict"] == "not run", "claim"]
-    text = "\n".join(lines)
-    return f"{text}\n\nNot run here: {', '.join(map(str, left))}.\n" if len(left) else f"{text}\n"
+    text = "\n".join(lines) + "\n"
+    left = verdicts.loc[~ran, "claim"]
+    return f"{text}\nNot run here: {', '.join(map(str, left))}.\n" if ran.sum() > 1 else text
 
 
 def changed(path: Path, text: str, check: bool) -> bool:
