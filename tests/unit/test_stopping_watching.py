@@ -241,7 +241,7 @@ def test_checkpoints_that_do_not_fit_are_named(folder: Path, changed: dict, word
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--rule", "plateu"], r"rule 'plateu' is not under stopping.rules \(there: plateau, certificate"),
+        (["--rule", "plateu"], r"rule 'plateu' is not under stopping.rules \(there: plateau, accuracy_plateau"),
         (["--network", "wide"], "network 'wide' is not in the configuration"),
         (["--network", "thin"], "network thin is not of the kind of experiment small"),
         (["--experiment", "big"], r"experiment 'big' is not in the configuration \(there: deep, small\)"),
