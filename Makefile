@@ -1,18 +1,23 @@
 # make demo   the real chain on scikit-learn's digits      make test   all tests
-# make lint   style of code and workflow                   make bench  what backs the figures of speed
+# make lint   style, types and layers of code and workflow  make test-fast  those that take no long time
+# make bench  what backs the figures of speed
 # make test-cluster   the workflow on a Slurm that is started on this machine, as root
 
 PYTHON ?= python3
 # Snakemake's jobs call `python`, so the environment must come first on the path.
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.venv/installed: envs/requirements.txt pyproject.toml
-	$(PYTHON) -m venv .venv
+# An environment has the path of its folder in it: in a checkout that was moved it is made anew.
+MOVED := $(shell [ "$$(cat .venv/folder 2> /dev/null)" = "$(CURDIR)" ] || echo .venv/moved)
+.PHONY: .venv/moved
+.venv/installed: envs/requirements.txt pyproject.toml $(MOVED)
+	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --disable-pip-version-check -r envs/requirements.txt
 	.venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	echo "$(CURDIR)" > .venv/folder
 	touch $@
 
-.PHONY: environment demo test test-cluster lint bench
+.PHONY: environment demo test test-fast test-cluster lint bench
 environment: .venv/installed
 
 demo: .venv/installed
@@ -31,6 +36,10 @@ demo: .venv/installed
 test: .venv/installed
 	$(RUN) python -m pytest -n 2 --dist loadscope
 
+# What a developer runs at each change.
+test-fast: .venv/installed
+	$(RUN) python -m pytest -n 2 --dist loadscope -m "not slow"
+
 # What it needs is installed where that can be done; else the tests say what is missing, and are skipped.
 test-cluster: .venv/installed
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! command -v slurmctld > /dev/null; then \
@@ -43,6 +52,8 @@ lint: .venv/installed
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) snakefmt --check Snakefile workflow
+	$(RUN) lint-imports
+	$(RUN) mypy src workflow scripts
 	$(RUN) snakemake --lint
 
 bench: .venv/installed

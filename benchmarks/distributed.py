@@ -23,9 +23,9 @@ def worker(rank, folder, arguments):
     import torch
     from torch import distributed
 
-    from goodsubnet.distributed.turns import in_turns
-    from goodsubnet.distributed.workers import Workers, patience
-    from goodsubnet.selection import greedy_forward_selection
+    from goodsubnet.runtime.group import Workers, patience
+    from goodsubnet.runtime.workers.turns import in_turns
+    from goodsubnet.selection.forward import greedy_forward_selection
 
     size = max(arguments.workers)
     torch.set_num_threads(1)

@@ -136,7 +136,7 @@ def compare(network, layer, images, labels, arguments):
                 print(f"  ranked chose another channel at step {step}: {chosen}")
         medians = {name: np.median(values) for name, values in seconds.items()}
         print(
-            f"  {layer.name:24} {layer.channels:4} channels, {count:4} candidates | seconds a step: plain"
+            f"  {layer.name:24} {layer.channels:4} channels, {count:4} candidates | seconds per step: plain"
             f" {medians['plain']:7.2f}  exact {medians['exact']:6.2f}  ranked {medians['ranked']:6.2f}"
             f" ({np.mean(evaluations):.1f} evaluated) | ratio exact {medians['plain'] / medians['exact']:5.1f}"
             f"  ranked {medians['plain'] / medians['ranked']:5.1f}",

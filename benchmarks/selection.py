@@ -18,7 +18,7 @@ import numpy as np
 
 
 def train(inputs, labels, neurons, iterations, rate=0.02, seed=0):
-    """Neuron outputs (neurons, examples) float32 of a two-layer ReLU network after SGD, batch 128, rate a neuron."""
+    """Neuron outputs (neurons, examples) float32 of a two-layer ReLU network after SGD, batch 128, rate per neuron."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -67,7 +67,8 @@ def plain_step(rows, total, y, step, loss):
 def compare(outputs, labels, loss, arguments, threads):
     import torch
 
-    from goodsubnet.selection import greedy_forward_selection, mean_loss, search_for
+    from goodsubnet.selection.forward import greedy_forward_selection, search_for
+    from goodsubnet.selection.losses import mean_loss
 
     torch.set_num_threads(threads)
     targets = labels.astype(np.float64) if loss == "logistic" else 2.0 * labels - 1
@@ -114,7 +115,7 @@ def compare(outputs, labels, loss, arguments, threads):
 
 def memory(arguments):
     """50,000 x 20,000 float32 outputs made in place, a few steps of both losses, and the peak of this process."""
-    from goodsubnet.selection import greedy_forward_selection
+    from goodsubnet.selection.forward import greedy_forward_selection
 
     examples, neurons = 50_000, 20_000
     rng = np.random.default_rng(0)

@@ -20,22 +20,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from goodsubnet import artifacts
 from goodsubnet.data.batches import ResidentImages
 from goodsubnet.data.order import BatchOrder
 from goodsubnet.data.preparation import prepared
 from goodsubnet.data.subsets import draw_subset
-from goodsubnet.jobs import Machine, Task
-from goodsubnet.losses import targets_of
 from goodsubnet.networks import files
 from goodsubnet.networks.deep import initial_network
 from goodsubnet.networks.two_layer import forward, initial_weights_of
-from goodsubnet.stages.deep.fitting import Fit
+from goodsubnet.runtime import artifacts
+from goodsubnet.runtime.jobs import Task
+from goodsubnet.runtime.machine import Machine
 from goodsubnet.stages.deep.observe import observe as observe_deep
 from goodsubnet.stages.deep.prune import prune as prune_deep
 from goodsubnet.stages.two_layer.observe import observe as observe_two_layer
 from goodsubnet.stages.two_layer.prune import prune as prune_two_layer
-from goodsubnet.training import LOSSES, tensor_batches
+from goodsubnet.training.fitting import Fit
+from goodsubnet.training.loop import LOSSES, tensor_batches
+from goodsubnet.training.losses import targets_of
 
 DIGITS = {"source": "digits", "groups": None, "test_share": 0.2}
 MNIST = {"source": "mnist", "groups": None}
@@ -158,7 +159,7 @@ def main() -> None:
     arguments.add_argument("--repetitions", type=int, default=3, help="of the start of a process")
     args = arguments.parse_args()
     torch.set_num_threads(1)
-    heavy, light = "goodsubnet.stages.deep.prune, goodsubnet.training", "goodsubnet.stages.two_layer.observe"
+    heavy, light = "goodsubnet.stages.deep.prune, goodsubnet.training.loop", "goodsubnet.stages.two_layer.observe"
     starts = {name: start_of(modules, args.repetitions) for name, modules in (("torch", heavy), ("numpy", light))}
     print("start of a process: " + json.dumps({name: round(value, 2) for name, value in starts.items()}), flush=True)
     source = MNIST if args.mnist else DIGITS

@@ -61,15 +61,16 @@ def jobs_of(configfile: Path, targets: Sequence[str]) -> tuple[list[Job], Any]:
     """
     import yaml
     from chain import Chain
-    from costs import Costs
+    from machine import Machine as Computer
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+    from sweep_seconds import Rough
 
-    from goodsubnet.devices import VARIABLE
+    from goodsubnet.runtime.devices import VARIABLE
     from goodsubnet.settings import load_configuration
 
     configuration = yaml.safe_load(configfile.read_text())
-    costs = Costs(Chain(load_configuration(configuration)), accelerated=False)
+    costs = Rough(Chain(load_configuration(configuration)), Computer(accelerated=False))
     said = io.StringIO()
     before = dict(os.environ)
     # The rules ask for an accelerator only where they see one.

@@ -311,7 +311,6 @@ class Measurement:
     def data(self, job: Any, examples: int, test: int) -> Path:
         """Images of a class each have a pattern in common, so that there is something to learn."""
         from goodsubnet.data.files import pack
-        from goodsubnet.data.known import known_class_names
         from goodsubnet.data.labels import group_labels
         from goodsubnet.data.randomness import random_generator
 
@@ -319,9 +318,9 @@ class Measurement:
         path = self.folder / f"{name}-{examples}-{test}.safetensors"
         if path.exists():
             return path
-        settings = self.costs.chain.configuration.datasets[name].model_dump()
-        names = known_class_names(settings)
-        if names is None:
+        source = self.costs.chain.configuration.datasets[name]
+        names = list(source.classes() or [])
+        if not names:
             raise SystemExit(f"{name}: jobs on images from a folder are not timed here; give --results of a run")
         numbers = self.costs.images(name)[0]
         shape = (3, 32, 32) if numbers == 3 * 32 * 32 else (1, math.isqrt(numbers), math.isqrt(numbers))
@@ -332,25 +331,26 @@ class Measurement:
             classes = np.arange(count) % len(names)
             tensors[f"{part}_images"] = patterns[classes] + generator.integers(0, 128, (count, *shape), np.uint8)
             tensors[f"{part}_classes"] = classes
-            tensors[f"{part}_labels"] = group_labels(classes, settings["groups"], names)
+            tensors[f"{part}_labels"] = group_labels(classes, source.groups, names)
         tensors["mean"] = tensors["std"] = np.full(shape[0], 0.5, np.float32)
         self.store(path, tensors)
         return path
 
     def store(self, path: Path, tensors: dict[str, np.ndarray]) -> None:
-        from goodsubnet.jobs import Job
+        from goodsubnet.runtime.jobs import Job
+        from goodsubnet.settings.stages import TableSettings
 
-        with Job("measurement", path, {}, {}) as job:
+        with Job("measurement", path, TableSettings(), {}) as job:
             job.save_tensors(tensors)
 
     def dataset(self, job: Any) -> str:
-        return self.costs.chain.experiment(job.wildcards["experiment"]).dataset
+        return self.costs.chain.configuration.experiments[job.wildcards["experiment"]].dataset
 
     def shrunk(self, checkpoint: Path, job: Any) -> Path:
         """The network with a share of the channels of each layer."""
         from goodsubnet.networks import files
         from goodsubnet.networks.layers import prunable_layers
-        from goodsubnet.surgery import shrink
+        from goodsubnet.pruning.surgery import shrink
 
         network, description = self.load(checkpoint)
         images, _ = self.images(checkpoint, 1)

@@ -19,6 +19,27 @@ TRIES = 3
 Part = tuple[str, str, str]
 
 
+class Rough:
+    """The workflow's own rough costs. chain: the workflow's; machine: that it would run on."""
+
+    def __init__(self, chain: Any, machine: Any) -> None:
+        self.chain, self.machine = chain, machine
+
+    def images(self, dataset: str) -> tuple[int, int]:
+        """Numbers in an image, and images in the test set."""
+        source = self.chain.configuration.datasets[dataset]
+        channels, height, width = source.image()
+        return channels * height * width, source.test_images()
+
+    def of(self, rule: str, wildcards: dict[str, str]) -> tuple[float, float]:
+        """Seconds on one core, and bytes on disk, of a job."""
+        stage = self.chain.stages.get(rule)
+        if stage is None:
+            return 2.0, 1e5
+        cost = stage.cost(wildcards, self.machine)
+        return cost.seconds, cost.size
+
+
 def parts_of(job: Any, jobs: Sequence[Any], costs: Any) -> dict[Part, float]:
     """(rule, subject, part) -> how many of it a job takes. jobs, costs: as `sweep.jobs_of` gives them."""
     names, rule = job.wildcards, job.rule
@@ -26,7 +47,7 @@ def parts_of(job: Any, jobs: Sequence[Any], costs: Any) -> dict[Part, float]:
         subject = names["examples"] if rule in ("smallest_singular_values", "condition_numbers") else ""
         return {(rule, subject, "job"): 1}
     network, examples = names["network"], int(names["examples"])
-    images = examples + costs.images(costs.chain.experiment(names["experiment"]).dataset)[1]
+    images = examples + costs.images(costs.chain.configuration.experiments[names["experiment"]].dataset)[1]
     if is_deep(job, costs):
         # A process that reads a network and images: as a pre-training of no iterations.
         start = {("pretrain", "deep", "process"): 1, ("pretrain", network, "job"): 1}
@@ -37,7 +58,7 @@ def parts_of(job: Any, jobs: Sequence[Any], costs: Any) -> dict[Part, float]:
         # A pruning of the probe.
         method = [
             *costs.chain.bounded_methods(names["experiment"]),
-            *costs.chain.experiment(names["experiment"]).methods,
+            *costs.chain.configuration.experiments[names["experiment"]].methods,
         ][0]
         probe = min(job.settings["probe"], examples)
         subject = f"{network} {method}"
@@ -67,11 +88,11 @@ def _parts_of_deep(job: Any, jobs: Sequence[Any], images: int) -> dict[Part, flo
     if rule == "evaluate":
         # Before and after fine-tuning.
         return {(rule, network, "job"): 1, (rule, network, "image"): 2 * images}
-    from goodsubnet.pruning import PROBE_SIZE
+    from goodsubnet.settings.methods import PROBE_IMAGES
 
     method, times = settings["method"], TRIES if rule == "calibrate" else 1
     subject = f"{network} {names['method']}"
-    probe = times * min(method.get("probe_size", PROBE_SIZE), examples)
+    probe = times * min(method.get("probe_size", PROBE_IMAGES), examples)
     counts = {("prune", subject, "image of the probe"): probe}
     if method["algorithm"] == "layer_greedy":
         counts["prune", subject, "image of the mini-batch"] = times * min(method["batch_size"], examples)
@@ -140,7 +161,7 @@ class Seconds:
                 entry[0] += 1
                 entry[1] += value
                 entry[2] += self.costs.of(job.rule, job.wildcards)[0]
-        print(f"{'kind of job':40} {'jobs':>5} {'hours in all':>12} {'costs.py':>9} {'recorded/measured':>17}")
+        print(f"{'kind of job':40} {'jobs':>5} {'hours in all':>12} {'rough':>9} {'recorded/measured':>17}")
         for kind, (count, seconds, rough) in sorted(kinds.items(), key=lambda item: -item[1][1]):
             correction = f"{self.corrections[kind]:17.2f}" if kind in self.corrections else ""
             print(

@@ -18,10 +18,10 @@ from torchvision import transforms
 
 from goodsubnet.data.batches import ResidentImages
 from goodsubnet.data.randomness import random_generator
-from goodsubnet.devices import Device
 from goodsubnet.networks.deep import initial_network
-from goodsubnet.stages.deep.fitting import Fit
-from goodsubnet.training import prepare_torch
+from goodsubnet.runtime.devices import Device
+from goodsubnet.training.fitting import Fit
+from goodsubnet.training.loop import prepare_torch
 
 BATCH = 128
 MEAN, STD = [0.5, 0.5, 0.5], [0.25, 0.25, 0.25]

@@ -24,11 +24,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import goodsubnet.methods.greedy
+import goodsubnet.pruning.methods.greedy
 import goodsubnet.stages.two_layer.prune  # noqa: F401, the code that the sidecars name
-from goodsubnet import artifacts, fingerprint
-from goodsubnet.jobs import Job
-from goodsubnet.verification import Chain, changed_sources, normal, sidecar_of
+from goodsubnet.runtime import artifacts, fingerprint
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.runtime.verification import Lineage, changed_sources, normal, sidecar_of
 
 REPEATS = 5
 BUFFER = 1 << 18
@@ -86,9 +86,9 @@ def in_threads(work: Callable[[str], object], files: list[str]) -> None:
 def verify(figure: str) -> None:
     for known in (changed_sources, normal, sidecar_of, fingerprint._digest, fingerprint._code):
         known.cache_clear()
-    chain = Chain([figure])
-    chain.text()
-    chain.check()
+    lineage = Lineage([figure])
+    lineage.text()
+    lineage.check()
 
 
 def seconds(call: Callable, *arguments: object) -> float:
@@ -98,9 +98,9 @@ def seconds(call: Callable, *arguments: object) -> float:
 
 
 def measure(name: str, figure: str) -> None:
-    chain = Chain([figure])
-    files = [path for made in chain.made for path in made.files if path not in chain.deleted]
-    files += [made.sidecar for made in chain.made]
+    lineage = Lineage([figure])
+    files = [path for made in lineage.made for path in made.files if path not in lineage.deleted]
+    files += [made.sidecar for made in lineage.made]
     size = sum(os.path.getsize(path) for path in files)
     ways: dict[str, tuple] = {
         "reading": (one_by_one, read, files),

@@ -1,8 +1,11 @@
 """Take up a checkpoint that was trained elsewhere, and measure the dense network there."""
 
-from goodsubnet.foreign import check_imported
-from goodsubnet.jobs import Job, Machine, parser, run
-from goodsubnet.stages import stage_of
+from goodsubnet.exchange.foreign import check_imported
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.runtime.machine import Machine
+from goodsubnet.settings.stages import ADOPT
+from goodsubnet.stages.choose import stage_of
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -15,8 +18,9 @@ def main(argv: list[str] | None = None) -> None:
     args = arguments.parse_args(argv)
     check_imported(args.foreign)
     inputs = {"data": args.data, "subset": args.subset, "foreign": args.foreign}
-    with Job("adopt", args.output, args.settings, inputs, iteration=args.iteration) as job:
-        adopt = stage_of(job.settings["architecture"]["kind"], "adopt")
+    settings = ADOPT.validate_python(args.settings)
+    with Job("adopt", args.output, settings, inputs, iteration=args.iteration) as job:
+        adopt = stage_of(settings.kind, "adopt")
         checkpoint, measured = adopt(job, Machine.from_arguments(args), args.iteration)
         print(" ".join(f"{name} {value:.4g}" for name, value in measured.items()))
         job.save_json(measured, ".dense.json")

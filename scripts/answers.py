@@ -2,8 +2,10 @@
 
 import pandas
 
-from goodsubnet.answers import answers, sentence
-from goodsubnet.jobs import Job, parser, run
+from goodsubnet.results.answers import answers, sentence
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.settings.stages import AnswersSettings
 from goodsubnet.theory.text import as_csv
 
 
@@ -11,10 +13,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--table", required=True, help="the measurements of the experiment")
     args = arguments.parse_args(argv)
-    with Job("answers", args.output, args.settings, {"table": args.table}) as job:
+    with Job("answers", args.output, AnswersSettings.model_validate(args.settings), {"table": args.table}) as job:
         settings = job.settings
-        table = answers(pandas.read_csv(args.table), settings["accuracy"], settings["margin"])
-        line = sentence(table, settings["method"])
+        table = answers(pandas.read_csv(args.table), settings.accuracy, settings.margin)
+        line = sentence(table, settings.method)
         job.save(".csv", as_csv(table))
         job.save(".txt", f"{line}\n".encode())
         print(line, table.to_string(), sep="\n\n")

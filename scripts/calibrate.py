@@ -1,7 +1,10 @@
 """Find the tolerance with which a method keeps the asked share of a network's multiply-adds."""
 
-from goodsubnet.distributed.launch import on_workers
-from goodsubnet.jobs import Job, Machine, parser, run
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.runtime.machine import Machine
+from goodsubnet.settings.stages import PRUNE
+from goodsubnet.stages.together import compute_together
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -14,8 +17,10 @@ def main(argv: list[str] | None = None) -> None:
     Machine.add_worker_arguments(arguments)
     args = arguments.parse_args(argv)
     inputs = {"data": args.data, "subset": args.subset, "checkpoint": args.checkpoint}
-    with Job("calibrate", args.output, args.settings, inputs, seed=args.seed) as job:
-        found = on_workers(job, Machine.from_arguments(args), "calibrate", args.seed)
+    settings = PRUNE.validate_python(args.settings)
+    with Job("calibrate", args.output, settings, inputs, seed=args.seed) as job:
+        machine = Machine.from_arguments(args)
+        found = compute_together(job, machine, "calibrate", settings.kind, settings.threads, args.seed)
         print(f"tolerance {found['tolerance']:.5g}, flops_ratio {found['flops_ratio']:.4f}")
         job.save_json(found)
 

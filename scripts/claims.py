@@ -5,7 +5,9 @@ from collections import Counter
 import pandas
 
 from goodsubnet.claims import ExperimentResults, judge, summary
-from goodsubnet.jobs import Job, parser, run
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.settings.stages import ClaimsSettings
 from goodsubnet.theory.text import as_csv
 
 # Tables of experiments, each with a column `experiment`; and those of the figures that have none.
@@ -21,11 +23,16 @@ def main(argv: list[str] | None = None) -> None:
         arguments.add_argument(f"--{name.replace('_', '-')}", nargs="*", default=[], help="the table, if it was made")
     args = arguments.parse_args(argv)
     inputs = {f"{name} {n}": path for name in (*TABLES, *FIGURES) for n, path in enumerate(getattr(args, name))}
-    with Job("claims", args.output, args.settings, inputs) as job:
+    with Job("claims", args.output, ClaimsSettings.model_validate(args.settings), inputs) as job:
         tables = {name: by_experiment(getattr(args, name)) for name in TABLES}
         results = [
-            ExperimentResults(**described, **{name: found.get(described["name"]) for name, found in tables.items()})
-            for described in job.settings["experiments"]
+            ExperimentResults(
+                **described.model_dump(mode="json"),
+                evaluations=tables["evaluations"].get(described.name),
+                terms=tables["terms"].get(described.name),
+                violations=tables["violations"].get(described.name),
+            )
+            for described in job.settings.experiments
         ]
         figures = {name: pandas.read_csv(path) for name in FIGURES for path in getattr(args, name)}
         judgements = judge(results, **figures)

@@ -1,7 +1,10 @@
 """Measure a subnetwork on its sub-dataset and on the test set."""
 
-from goodsubnet.jobs import Job, Machine, parser, run
-from goodsubnet.stages import stage_of
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.runtime.machine import Machine
+from goodsubnet.settings.stages import EVALUATE
+from goodsubnet.stages.choose import stage_of
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -16,10 +19,11 @@ def main(argv: list[str] | None = None) -> None:
         "data": args.data,
         "subset": args.subset,
         "subnetwork": args.subnetwork,
-        "finetuned": args.finetuned or None,
+        "finetuned": args.finetuned,
     }
-    with Job("evaluate", args.output, args.settings, inputs) as job:
-        row = stage_of(job.settings["kind"], "evaluate")(job, Machine.from_arguments(args))
+    settings = EVALUATE.validate_python(args.settings)
+    with Job("evaluate", args.output, settings, inputs) as job:
+        row = stage_of(settings.kind, "evaluate")(job, Machine.from_arguments(args))
         print(" ".join(f"{name} {value:.4g}" for name, value in row.items() if value is not None))
         job.save_json(row)
 

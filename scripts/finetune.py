@@ -1,6 +1,10 @@
 """Train a pruned network further."""
 
-from goodsubnet.jobs import Job, Machine, Saving, parser, run
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.runtime.machine import Machine
+from goodsubnet.runtime.progress import Saving
+from goodsubnet.settings.stages import FinetuneSettings
 from goodsubnet.stages.deep.finetune import finetune
 
 
@@ -14,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     Saving.add_arguments(arguments)
     args = arguments.parse_args(argv)
     inputs = {"data": args.data, "subset": args.subset, "subnetwork": args.subnetwork}
-    with Job("finetune", args.output, args.settings, inputs, seed=args.seed) as job:
+    with Job("finetune", args.output, FinetuneSettings.model_validate(args.settings), inputs, seed=args.seed) as job:
         job.save_tensors(finetune(job, Machine.from_arguments(args), args.seed, Saving.from_arguments(args)))
 
 

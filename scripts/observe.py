@@ -1,7 +1,10 @@
 """Observe a checkpoint on a probe of its sub-dataset: what a stopping rule may know of it while training goes on."""
 
-from goodsubnet.jobs import Job, Machine, parser, run
-from goodsubnet.stages import stage_of
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.runtime.machine import Machine
+from goodsubnet.settings.stages import OBSERVE
+from goodsubnet.stages.choose import stage_of
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -14,9 +17,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--iteration", required=True, type=int, help="of the checkpoint")
     Machine.add_arguments(arguments)
     args = arguments.parse_args(argv)
-    inputs = {name: getattr(args, name) for name in ("data", "subset", "checkpoint")} | {"first": args.first or None}
-    with Job("observe", args.output, args.settings, inputs, seed=args.seed, iteration=args.iteration) as job:
-        observe = stage_of(job.settings["kind"], "observe")
+    inputs = {name: getattr(args, name) for name in ("data", "subset", "checkpoint")} | {"first": args.first}
+    settings = OBSERVE.validate_python(args.settings)
+    with Job("observe", args.output, settings, inputs, seed=args.seed, iteration=args.iteration) as job:
+        observe = stage_of(settings.kind, "observe")
         seen = observe(job, Machine.from_arguments(args), args.seed, args.iteration)
         print(
             f"subnetwork: accuracy {seen.pruned_accuracy:.4f}, loss {seen.pruned_loss:.4g}; dense network: "

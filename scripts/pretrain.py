@@ -1,7 +1,11 @@
 """Train a network from one checkpoint to the next, and measure the dense network there."""
 
-from goodsubnet.jobs import Job, Machine, Saving, parser, run
-from goodsubnet.stages import stage_of
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.runtime.machine import Machine
+from goodsubnet.runtime.progress import Saving
+from goodsubnet.settings.stages import PRETRAIN
+from goodsubnet.stages.choose import stage_of
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -14,10 +18,11 @@ def main(argv: list[str] | None = None) -> None:
     Machine.add_arguments(arguments)
     Saving.add_arguments(arguments)
     args = arguments.parse_args(argv)
-    inputs = {"data": args.data, "subset": args.subset, "previous": args.previous or None}
+    inputs = {"data": args.data, "subset": args.subset, "previous": args.previous}
     wildcards = {"seed": args.seed, "iteration": args.iteration}
-    with Job("pretrain", args.output, args.settings, inputs, **wildcards) as job:
-        pretrain = stage_of(job.settings["architecture"]["kind"], "pretrain")
+    settings = PRETRAIN.validate_python(args.settings)
+    with Job("pretrain", args.output, settings, inputs, **wildcards) as job:
+        pretrain = stage_of(settings.kind, "pretrain")
         checkpoint, measured = pretrain(
             job, Machine.from_arguments(args), args.seed, args.iteration, Saving.from_arguments(args)
         )

@@ -1,7 +1,10 @@
 """Choose a subnetwork of a checkpoint, and store it."""
 
-from goodsubnet.distributed.launch import on_workers
-from goodsubnet.jobs import Job, Machine, parser, run
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.runtime.machine import Machine
+from goodsubnet.settings.stages import PRUNE
+from goodsubnet.stages.together import prune_together
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -16,9 +19,11 @@ def main(argv: list[str] | None = None) -> None:
     Machine.add_worker_arguments(arguments)
     args = arguments.parse_args(argv)
     inputs = {"data": args.data, "subset": args.subset, "checkpoint": args.checkpoint}
-    inputs |= {"tolerance": args.tolerance or None, "widths": args.widths or None}
-    with Job("prune", args.output, args.settings, inputs, seed=args.seed) as job:
-        job.save_tensors(on_workers(job, Machine.from_arguments(args), "prune", args.seed))
+    inputs |= {"tolerance": args.tolerance, "widths": args.widths}
+    settings = PRUNE.validate_python(args.settings)
+    with Job("prune", args.output, settings, inputs, seed=args.seed) as job:
+        machine = Machine.from_arguments(args)
+        job.save_tensors(prune_together(job, machine, settings.kind, settings.threads, args.seed))
 
 
 if __name__ == "__main__":

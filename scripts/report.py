@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 
 from goodsubnet.errors import UserError
-from goodsubnet.jobs import Job, parser, run
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.settings.stages import TableSettings
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,7 +20,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--configuration", required=True, type=json.loads, help="the whole of it, as JSON")
     args = arguments.parse_args(argv)
     inputs = {Path(path).name: path for path in args.products}
-    with Job("report", args.output, args.settings, inputs) as job, tempfile.TemporaryDirectory() as folder:
+    with (
+        Job("report", args.output, TableSettings.model_validate(args.settings), inputs) as job,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         page, configuration = Path(folder, "report.html"), Path(folder, "config.json")
         configuration.write_text(json.dumps(args.configuration))
         command = [sys.executable, "-m", "snakemake", "--snakefile", args.snakefile, "--nolock"]

@@ -1,7 +1,9 @@
 """Draw a sub-dataset: indices into the training images."""
 
 from goodsubnet.data.subsets import draw_subset, hold_out
-from goodsubnet.jobs import Job, parser, run
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.settings.stages import SubsetSettings
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -11,12 +13,12 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--seed", required=True, type=int)
     args = arguments.parse_args(argv)
     wildcards = {"examples": args.examples, "seed": args.seed}
-    with Job("subset", args.output, args.settings, {"data": args.data}, **wildcards) as job:
+    with Job(
+        "subset", args.output, SubsetSettings.model_validate(args.settings), {"data": args.data}, **wildcards
+    ) as job:
         settings, classes = job.settings, job.tensors("data")["train_classes"]
-        drawn = draw_subset(classes, args.examples, args.seed, settings["shares"], name=settings["dataset"])
-        indices, validation = hold_out(
-            classes, drawn, settings["validation_share"], args.seed, name=settings["dataset"]
-        )
+        drawn = draw_subset(classes, args.examples, args.seed, settings.shares, name=settings.dataset)
+        indices, validation = hold_out(classes, drawn, settings.validation_share, args.seed, name=settings.dataset)
         print(f"{len(indices):,} examples to train on, {len(validation):,} held out")
         job.save_tensors({"indices": indices, "validation": validation})
 

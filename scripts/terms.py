@@ -3,11 +3,13 @@
 from threadpoolctl import threadpool_limits
 
 from goodsubnet.data.inputs import network_inputs
-from goodsubnet.jobs import Job, parser, run
-from goodsubnet.losses import targets_of
 from goodsubnet.networks.two_layer import initial_weights_of, neuron_outputs
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.settings.stages import TermsSettings
 from goodsubnet.theory import NotApplicable
 from goodsubnet.theory.terms import initial_spectrum, lengths, measured_terms, movement, unmet_assumptions
+from goodsubnet.training.losses import targets_of
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -19,26 +21,26 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--seed", required=True, type=int)
     args = arguments.parse_args(argv)
     inputs = {name: getattr(args, name) for name in ("data", "subset", "checkpoint", "subnetwork")}
-    with Job("terms", args.output, args.settings, inputs, seed=args.seed) as job:
-        settings, architecture = job.settings, job.settings["architecture"]
+    with Job("terms", args.output, TermsSettings.model_validate(args.settings), inputs, seed=args.seed) as job:
+        settings, architecture = job.settings, job.settings.architecture
         data, subset, checkpoint = job.tensors("data"), job.tensors("subset")["indices"], job.tensors("checkpoint")
-        rows = network_inputs(data["train_images"][subset], int(data["pixel_max"][0]), settings["inputs"])
-        targets = targets_of(data["train_labels"][subset], settings["loss"])
+        rows = network_inputs(data["train_images"][subset], int(data["pixel_max"][0]), settings.inputs)
+        targets = targets_of(data["train_labels"][subset], settings.loss)
         weights = {name: checkpoint[name] for name in "ab"}
-        names = (settings["experiment"], settings["network"], args.seed)
+        names = (settings.experiment, settings.network, args.seed)
         initial = initial_weights_of(architecture, rows.shape[1], *names)
-        job.facts |= {"threads": settings["threads"]}
-        with threadpool_limits(settings["threads"]):
-            outputs = neuron_outputs(weights, rows, architecture["activation"])
-            terms = measured_terms(outputs, targets, job.tensors("subnetwork")["neurons"], settings["loss"])
+        job.facts["threads"] = settings.threads
+        with threadpool_limits(settings.threads):
+            outputs = neuron_outputs(weights, rows, architecture.activation)
+            terms = measured_terms(outputs, targets, job.tensors("subnetwork")["neurons"], settings.loss)
             distances = movement(weights, initial)
             terms |= {"mean_movement": distances.mean(), "largest_movement": distances.max()}
             terms["initial_length"] = lengths(initial).mean()
             terms["unmet_assumptions"] = unmet_assumptions(
-                architecture, settings["loss"], settings["batch_size"], rows, targets
+                architecture, settings.loss, settings.batch_size, rows, targets
             )
             if checkpoint["iteration"][0] == 0 and not terms["unmet_assumptions"]:
-                terms |= initial_spectrum(initial, rows, architecture["activation"])
+                terms |= initial_spectrum(initial, rows, architecture.activation)
         print(" ".join(f"{name} {value:.4g}" for name, value in terms.items() if isinstance(value, float)))
         job.save_json(
             {name: str(value) if isinstance(value, NotApplicable) else value for name, value in terms.items()}

@@ -2,7 +2,9 @@
 
 import pandas
 
-from goodsubnet.jobs import Job, parser, run
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.settings.stages import ThresholdsSettings
 from goodsubnet.theory.laws import compare_laws
 from goodsubnet.theory.text import as_csv
 from goodsubnet.theory.thresholds import greedy_evaluations, seed_requirements, seed_thresholds, thresholds
@@ -13,15 +15,20 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--table", required=True, help="the measurements of the experiment")
     arguments.add_argument("--terms", required=True, help="the terms of the bounds at every checkpoint")
     args = arguments.parse_args(argv)
-    with Job("thresholds", args.output, args.settings, {"table": args.table, "terms": args.terms}) as job:
-        terms, margin = pandas.read_csv(args.terms), job.settings["margin"]
+    with Job(
+        "thresholds",
+        args.output,
+        ThresholdsSettings.model_validate(args.settings),
+        {"table": args.table, "terms": args.terms},
+    ) as job:
+        terms, margin = pandas.read_csv(args.terms), job.settings.margin
         evaluations = greedy_evaluations(pandas.read_csv(args.table), terms)
         table = thresholds(evaluations, terms, margin)
         job.save(".csv", as_csv(table))
         laws = pandas.concat(
             [
                 compare_laws(seed_thresholds(evaluations, margin), "loss threshold"),
-                compare_laws(seed_requirements(evaluations, job.settings["accuracy"]), "required pre-training"),
+                compare_laws(seed_requirements(evaluations, job.settings.accuracy), "required pre-training"),
             ]
         )
         job.save(".laws.csv", as_csv(laws))

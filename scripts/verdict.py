@@ -5,7 +5,9 @@ from pathlib import Path
 import pandas
 
 from goodsubnet.claims.page import as_html
-from goodsubnet.jobs import Job, parser, run
+from goodsubnet.runtime.commands import parser, run
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.settings.stages import VerdictSettings
 from goodsubnet.stopping.scores import overview
 
 
@@ -20,10 +22,10 @@ def main(argv: list[str] | None = None) -> None:
     inputs = {"claims": args.claims, "summary": args.summary}
     for name in ("answers", "scores", "figures"):
         inputs |= {f"{name} {n}": path for n, path in enumerate(getattr(args, name))}
-    with Job("verdict", args.output, args.settings, inputs) as job:
+    with Job("verdict", args.output, VerdictSettings.model_validate(args.settings), inputs) as job:
         pictures = {
-            (experiment, key): (title, Path(path).read_bytes(), link)
-            for (experiment, key, title, link), path in zip(job.settings["figures"], args.figures, strict=True)
+            (shown.experiment, shown.figure): (shown.title, Path(path).read_bytes(), shown.link)
+            for shown, path in zip(job.settings.figures, args.figures, strict=True)
         }
         scores = together(args.scores)
         page = as_html(
@@ -32,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
             pictures,
             together(args.answers),
             None if scores is None else overview(scores),
-            job.settings["links"],
+            job.settings.links,
         )
         job.save(".html", page.encode())
 

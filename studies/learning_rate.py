@@ -15,11 +15,10 @@ import torch
 
 from goodsubnet.data.inputs import network_inputs
 from goodsubnet.data.labels import group_labels
+from goodsubnet.data.loading import load_source
 from goodsubnet.data.order import BatchOrder
 from goodsubnet.data.randomness import random_generator
-from goodsubnet.data.sources import load_source
 from goodsubnet.data.subsets import draw_subset
-from goodsubnet.losses import accuracy, mean_loss, targets_of
 from goodsubnet.networks.two_layer import (
     forward,
     forward_in_blocks,
@@ -27,8 +26,9 @@ from goodsubnet.networks.two_layer import (
     neuron_outputs,
     subnetwork_forward,
 )
-from goodsubnet.selection import greedy_forward_selection
-from goodsubnet.training import LOSSES, tensor_batches, train
+from goodsubnet.selection.forward import greedy_forward_selection
+from goodsubnet.training.loop import LOSSES, tensor_batches, train
+from goodsubnet.training.losses import accuracy, mean_loss, targets_of
 
 GROUPS = [["0", "1", "2", "3", "4"], ["5", "6", "7", "8", "9"]]
 

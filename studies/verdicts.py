@@ -3,10 +3,11 @@
     python studies/verdicts.py            # docs/verdicts.csv, and the tables between the marks of each page
     python studies/verdicts.py --check    # changes nothing, and ends with 1 where something would change
 
-Only what a run had among its tables is judged; docs/verdicts.csv has a row a run and claim.
+Only what a run had among its tables is judged; docs/verdicts.csv has one row per run and claim.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -66,7 +67,7 @@ def judgements(run: Run) -> pandas.DataFrame:
     chain = Chain(load_configuration(yaml.safe_load((ROOT / "config" / run.configuration).read_text())))
     tables = {name: pandas.read_csv(DOCS / file) for name, file in run.tables.items()}
     results = []
-    for described in chain.settings("claims")["experiments"]:
+    for described in json.loads(chain.settings("claims", {}))["experiments"]:
         if described["name"] not in run.experiments:
             continue
         own = {

@@ -1,390 +1,480 @@
-"""The chain as paths: what the rules ask, and nobody else knows."""
+"""The chain as paths: what the rules ask, and nobody else knows. Stages and figures are found by being there."""
 
 import hashlib
+import importlib
 import itertools
-import os
+import json
+import pkgutil
 import re
-from collections.abc import Mapping
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from stage_settings import StageSettings, as_json
+import stages as package
+from stages.base import (
+    Elsewhere,
+    Every,
+    Gathered,
+    Input,
+    Names,
+    OfTargets,
+    PlannedTable,
+    Shown,
+    Stage,
+)
 
-from goodsubnet.data.folder import train_class_counts
 from goodsubnet.errors import UserError
-from goodsubnet.foreign import check_imported
-from goodsubnet.settings import PRUNING_TIMES, RANDOM_MATRICES, Configuration, FigureStyle
+from goodsubnet.plots.contract import caption, figure_module, figure_names
+from goodsubnet.runtime import plugins
+from goodsubnet.runtime.artifacts import Json
+from goodsubnet.runtime.audit import Entry, Member, Plan
+from goodsubnet.runtime.fingerprint import fingerprint
+from goodsubnet.settings.base import Model
+from goodsubnet.settings.configuration import PRUNING_TIMES, RANDOM_MATRICES, Configuration
+from goodsubnet.settings.figures import FigureSettings, Offered
+from goodsubnet.settings.methods import LayerMethodSettings
+from goodsubnet.settings.networks import DeepNetworkSettings, architectures
 
-CELL = "{network}/examples-{examples}/seed-{seed}/iteration-{iteration}"
-# On the page of the verdicts.
-FIGURE_TITLES = {
-    "accuracy": "accuracy of the subnetworks, by pre-training",
-    "answers": "enough pre-training, and what stopping there costs",
-    "bounds": "the bounds against the measured loss",
-    "curves": "accuracy of the subnetworks, as curves",
-    "figure1": "accuracy of the subnetworks (Figure 1)",
-    "figure2": "smallest singular values (Figure 2)",
-    "figure3": "condition numbers (Figure 3)",
-    "figure4": "pruning with several workers (Figure 4)",
-    "methods": "pruning methods side by side",
-    "stopping": "when to stop: saved against lost",
-    "terms": "the terms of the bounds along training",
-    "thresholds": "the threshold against the number of examples",
-}
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+# Of what names a row of a table.
+ORDER = ["experiment", "dataset", "network", "width", "examples", "seed", "iteration", "method"]
+# What a table is gathered from: its script finds that by the plan.
+GATHERED = "gathered"
+FIGURE_PATH = "{experiment}/figures/"
 
 
-class Chain(StageSettings):
-    """Paths with wildcards, and with the wildcards filled in; the settings of each stage; what a target makes."""
+@dataclass(frozen=True)
+class FigureRule:
+    """A figure, as the rules see it. tables: those that it is drawn from. heading: on the page of the verdict."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        super().__init__(configuration)
-        root = configuration.results_dir.rstrip("/").replace("{", "{{").replace("}", "}}")
-        experiment = f"{root}/{{experiment}}"
-        self.data = f"{root}/data/{{dataset}}/images"
-        self.subset = f"{experiment}/subset/examples-{{examples}}/seed-{{seed}}"
-        self.pretrain = f"{experiment}/pretrain/{CELL}"
-        self.prune = f"{experiment}/prune/{{method}}/{CELL}"
-        self.calibrate = f"{experiment}/calibrate/{{method}}/{{network}}/examples-{{examples}}/seed-{{seed}}"
-        self.finetune = f"{experiment}/finetune/{{method}}/{CELL}"
-        self.evaluate = f"{experiment}/evaluate/{{method}}/{CELL}"
-        self.terms = f"{experiment}/terms/{{method}}/{CELL}"
-        self.observe = f"{experiment}/observe/{CELL}"
-        self.plan = f"{experiment}/plan/{{table}}/{{digest}}"
-        self.collect = f"{experiment}/evaluations"
-        self.required = f"{experiment}/required_pretraining"
-        self.answers = f"{experiment}/answers"
-        self.bounds = f"{experiment}/theory/bounds"
-        self.methods = f"{experiment}/methods"
-        self.thresholds = f"{experiment}/theory/thresholds"
-        self.stopping = f"{experiment}/stopping"
-        self.figures = f"{experiment}/figures"
-        self.accuracy_table = f"{experiment}/tables/accuracy"
-        self.report = f"{experiment}/report"
-        self.logs = f"{root}/logs"
-        self.random_matrices = f"{root}/{RANDOM_MATRICES}"
-        self.smallest_singular_values = f"{self.random_matrices}/smallest_singular_values/examples-{{examples}}"
-        self.condition_numbers = f"{self.random_matrices}/condition_numbers/examples-{{examples}}"
-        self.pruning_times = f"{root}/{PRUNING_TIMES}"
-        self.claims = f"{root}/claims"
-        self.verdict = f"{root}/report"
-        self.measured_times = f"{self.pruning_times}/{{part}}"
-        self.cell = CELL
+    name: str
+    tables: tuple[str, ...]
+    kinds: tuple[str, ...]
+    heading: str
+    shown: Shown
+    form: str
+    model: type[FigureSettings]
 
-    def _plan(self, experiment: str, table: str) -> tuple[dict[str, Any], list[str]]:
-        """What a table is made from: its grid, with where each artifact lies and the settings it must have.
 
-        table: "evaluations" or "methods", of all methods, "bounds", of the greedy ones, or "stopping", of the
-        checkpoints alone.
+class Chain:
+    """Paths, settings and inputs of every stage and figure; and what a target makes.
+
+    on_cluster: jobs go to other machines, or this is one of them.
+    """
+
+    def __init__(self, configuration: Configuration, on_cluster: bool = False) -> None:
+        self.configuration, self.on_cluster = configuration, on_cluster
+        self.root = configuration.results_dir.rstrip("/")
+        self.stages = self._stages()
+        self.figures = {name: _figure(name) for name in figure_names()}
+        self._settings: dict[tuple[str, ...], str] = {}
+        self._tables = {
+            output.table: (stage, output)
+            for stage in self.stages.values()
+            for output in stage.outputs.values()
+            if output.table
+        }
+
+    def _stages(self) -> dict[str, Stage]:
+        """All stages, in the order of the data: what others are made from comes first."""
+        classes: dict[str, type[Stage]] = {}
+        for module in pkgutil.iter_modules(package.__path__):
+            for each in vars(importlib.import_module(f"stages.{module.name}")).values():
+                if isinstance(each, type) and issubclass(each, Stage) and "name" in vars(each):
+                    classes[each.name] = each
+        stages = {name: each(self) for name, each in sorted(classes.items())}
+        readers: dict[str, set[str]] = {name: set() for name in stages}
+        for stage in stages.values():
+            sources = {each.stage for each in stage.inputs.values() if isinstance(each, Input | Every)}
+            if isinstance(stage, PlannedTable):
+                sources |= {"plan", stage.of}
+            if any(isinstance(each, OfTargets) or each == Every("shown") for each in stage.inputs.values()):
+                # Over everything that people read.
+                sources |= {
+                    name for name, other in stages.items() if any(each.shown for each in other.outputs.values())
+                }
+            for name, other in stages.items():
+                # Two stages may make the same files, each of other networks.
+                if (
+                    any(source in stages and other.path == stages[source].path for source in sources)
+                    and other is not stage
+                ):
+                    readers[name].add(stage.name)
+        distance: dict[str, int] = {}
+
+        def to_the_end(name: str) -> int:
+            if name not in distance:
+                distance[name] = max((to_the_end(reader) + 1 for reader in readers[name]), default=0)
+            return distance[name]
+
+        return {name: stages[name] for name in sorted(stages, key=lambda name: -to_the_end(name))}
+
+    # ---- paths
+
+    def pattern(self, stage: str, suffix: str) -> str:
+        """A path with wildcards, as Snakemake takes it."""
+        root = self.root.replace("{", "{{").replace("}", "}}")
+        return f"{root}/{self.stages[stage].path}{suffix}"
+
+    def path(self, stage: str, suffix: str = "", **names: str | int) -> str:
+        """A path with its wildcards filled in. suffix: of another file than the first one."""
+        chosen = self.stages[stage]
+        return f"{self.root}/{chosen.path.format(**names)}{suffix or chosen.main.suffix}"
+
+    def table(self, name: str, target: str) -> str | None:
+        """Where a table of a target lies; None where the target has none."""
+        stage, output = self._tables[name]
+        return self.path(stage.name, output.suffix, experiment=target) if stage.made_for(target) else None
+
+    def figure(self, name: str, target: str, ending: str = "png") -> str:
+        """Where a figure of a target lies."""
+        return f"{self.root}/{FIGURE_PATH.format(experiment=target)}{name}.{ending}"
+
+    def paths_of(self, stage: str, target: str, suffix: str = "") -> list[str]:
+        """Every file of a stage that a target has."""
+        return [self.path(stage, suffix, experiment=target, **cell) for cell in self._cells(stage, target)]
+
+    def _cells(self, stage: str, target: str) -> Iterator[dict[str, str]]:
+        """Every combination of a stage's wildcards that a target has, but for `experiment`."""
+        grid: dict[str, list[str]] = {}
+        if target in self.configuration.experiments:
+            chosen = self.configuration.experiments[target]
+            grid = {
+                "dataset": [chosen.dataset],
+                "network": list(chosen.networks),
+                "examples": [str(each) for each in chosen.examples],
+                "seed": [str(each) for each in chosen.seeds],
+                "iteration": [str(each) for each in chosen.pretrain.checkpoint_iterations],
+                "method": list(chosen.methods),
+            }
+            planned = [each for each in self.stages.values() if isinstance(each, PlannedTable) and each.of == stage]
+            if planned:
+                grid["method"] = planned[0].methods(target)
+        elif target == RANDOM_MATRICES:
+            grid["examples"] = [str(each) for each in getattr(self.configuration.random_matrices, stage).examples]
+        elif target == PRUNING_TIMES:
+            grid["part"] = ["layers", "two_layer"]
+        names = [name for name in grid if name in self.stages[stage].wildcards()]
+        for values in itertools.product(*(grid[name] for name in names)):
+            yield dict(zip(names, values, strict=True))
+
+    @staticmethod
+    def fields(pattern: str) -> list[str]:
+        """The wildcards of a pattern, in order."""
+        return [field for _, field, _, _ in string.Formatter().parse(pattern) if field]
+
+    # ---- settings and code
+
+    def settings(self, stage: str, names: Names) -> str:
+        """All that a stage's result depends on beside its inputs: its settings, and the fingerprint of its code.
+
+        As one sorted JSON string: Snakemake compares the parameters of a rule as a set of values, so two that swapped
+        would go unnoticed.
         """
-        chosen = self.experiment(experiment)
-        last, methods = {
-            "evaluations": ("evaluate", list(chosen.methods)),
-            "bounds": ("terms", self.bounded_methods(experiment)),
-            "stopping": ("observe", []),
-            "methods": ("prune", list(chosen.methods)),
-        }[table]
-        stages = {
-            "prepare": self.settings("prepare", dataset=chosen.dataset),
-            "subset": self.settings("subset", experiment=experiment),
-        }
-        if chosen.finetune and methods:
-            stages["finetune"] = self.settings("finetune", experiment=experiment)
-        for network in chosen.networks:
-            made_by = "adopt" if self.elsewhere(network) else "pretrain"
-            stages[f"pretrain {network}"] = self.settings(made_by, experiment=experiment, network=network)
-            if last != "prune":
-                stages[f"{last} {network}"] = self.settings(last, experiment=experiment, network=network)
-            for method in methods:
-                key = f"prune {network} {method}"
-                stages[key] = self.settings("prune", experiment=experiment, network=network, method=method)
-                if self.calibrated(method):
-                    key = f"calibrate {network} {method}"
-                    stages[key] = self.settings("calibrate", experiment=experiment, network=network, method=method)
-        paths = {
-            "prepare": f"{self.data}.safetensors",
-            "subset": f"{self.subset}.safetensors",
-            "pretrain": f"{self.pretrain}.safetensors",
-            "dense": f"{self.pretrain}.dense.json",
-            "calibrate": f"{self.calibrate}.json",
-            "prune": f"{self.prune}.safetensors",
-            "finetune": f"{self.finetune}.safetensors",
-        }
-        if last != "prune":
-            paths[last] = f"{getattr(self, last)}.json"
-        grid = {
-            "experiment": experiment,
-            "dataset": chosen.dataset,
-            "networks": {name: getattr(self.configuration.networks[name], "width", None) for name in chosen.networks},
-            # A method stands behind the one that it takes its widths from.
-            "methods": sorted(methods, key=lambda method: self.widths_from(method) is not None),
-            "widths_from": {method: self.widths_from(method) for method in methods if self.widths_from(method)},
-            "calibrated": [method for method in methods if self.calibrated(method)],
-            "examples": list(chosen.examples),
-            "seeds": list(chosen.seeds),
-            "iterations": chosen.pretrain.checkpoint_iterations,
-        }
-        foreign = {name: self.configuration.networks[name].checkpoints for name in chosen.networks}
-        if any(foreign.values()):
-            grid["foreign"] = {name: pattern for name, pattern in foreign.items() if pattern}
-        return {"plan": {"grid": grid, "paths": paths, "stages": stages}}, []
+        chosen = self.stages[stage]
+        key = (stage, *(names[name] for name in chosen.choosing()))
+        if key not in self._settings:
+            code = fingerprint(SCRIPTS / f"{stage}.py", chosen.modules(names))
+            self._settings[key] = as_json(chosen.settings(names).model_copy(update={"code": code}))
+        return self._settings[key]
 
-    def _verdict(self) -> tuple[dict[str, Any], list[str]]:
-        """What the page of the verdicts shows: its pictures, in the order of its inputs, and its links."""
-        page = Path(self.verdict.format()).parent
-        figures = [
-            [target, Path(path).stem, f"{target}: {FIGURE_TITLES[Path(path).stem]}", os.path.relpath(path, page)]
-            for path, target in self.judged_figures()
-        ]
-        links = {f"The report of {name}": os.path.relpath(path, page) for name, path in self.reports().items()}
-        return {"figures": figures, "links": links}, []
+    def figure_settings(self, figure: str, target: str) -> str:
+        """The same for a figure."""
+        key = ("figure", figure, target)
+        if key not in self._settings:
+            code = fingerprint(SCRIPTS / "figure.py", [f"plots.figures.{figure}"])
+            offered, model = self._offered(target), self.figures[figure].model
+            told = {name: getattr(offered, name) for name in model.model_fields}
+            self._settings[key] = as_json(model.model_validate({**told, "code": code}))
+        return self._settings[key]
 
-    # ---- paths with their wildcards filled in
+    def _offered(self, target: str) -> Offered:
+        configuration = self.configuration
+        style = configuration.figures.style
+        if target not in configuration.experiments:
+            return Offered(style=style)
+        chosen, bounded = configuration.experiments[target], self.bounded_methods(target)
+        return Offered(
+            style=style,
+            accuracy=configuration.judged_accuracy(target),
+            methods=chosen.methods,
+            method=chosen.methods[0],
+            bounded_method=bounded[0] if bounded else "",
+            margin=configuration.answer.margin,
+            title=configuration.datasets[chosen.dataset].title_of(chosen.dataset),
+        )
+
+    def architecture_code(self, network: str) -> list[str]:
+        """The code that builds a network, where that is found by name: of deep ones."""
+        chosen = self.configuration.networks[network]
+        return self.code_of(chosen) if isinstance(chosen, DeepNetworkSettings) else []
+
+    def code_of(self, network: DeepNetworkSettings) -> list[str]:
+        architecture = network.as_architecture()
+        module = "own_file" if "file" in architecture else architectures()[str(architecture["architecture"])]
+        return [plugins.found("architectures")[module].source]
+
+    # ---- inputs
+
+    def input_of(self, stage: str, name: str, names: Names) -> str | list[str]:
+        """The path, or paths, of an input of a job; an empty list where it has none."""
+        chosen = self.stages[stage]
+        if name == GATHERED and isinstance(chosen, PlannedTable):
+            gathered = [(chosen.of, ""), *chosen.beside]
+            return [path for other, suffix in gathered for path in self.paths_of(other, names["experiment"], suffix)]
+        return self._input(stage, chosen.inputs[name], names)
+
+    @staticmethod
+    def names_of_inputs(stage: Stage) -> list[str]:
+        """What the rule calls the inputs of a stage."""
+        return [*stage.inputs, *([GATHERED] if isinstance(stage, PlannedTable) else [])]
+
+    def _input(self, stage: str, needed: object, names: Names) -> str | list[str]:
+        experiment = names.get("experiment", "")
+        if isinstance(needed, Elsewhere):
+            return needed.pattern(self, names).format(**names)
+        if isinstance(needed, Gathered):
+            return self.plan_path(experiment, needed.table)
+        if isinstance(needed, OfTargets):
+            if needed.table == "figures":
+                return [path for _, _, path in self.figures_of_targets()]
+            return [path for target in self.targets() if (path := self.table(needed.table, target))]
+        if isinstance(needed, Every):
+            if needed.stage == "shown":
+                return self.shown(experiment)
+            targets = {"random_matrices": RANDOM_MATRICES, "pruning_times": PRUNING_TIMES}
+            return self.paths_of(needed.stage, targets[self.stages[stage].path.split("/")[0]], needed.suffix)
+        if not isinstance(needed, Input):
+            raise TypeError(f"{stage}: {needed!r} is no kind of input")
+        filled = self._filled(needed, names)
+        if filled is None:
+            return []
+        if needed.iteration == "previous":
+            marks = self.configuration.experiments[experiment].pretrain.checkpoint_iterations
+            earlier = [mark for mark in marks if mark < int(names["iteration"])]
+            if not earlier:
+                return []
+            filled = {**filled, "iteration": str(earlier[-1])}
+        return self.path(needed.stage, needed.suffix, **filled)
+
+    def _filled(self, needed: Input, names: Names) -> dict[str, str] | None:
+        """The names of an input that is of other ones than its reader; None where there is no such input."""
+        if needed.when is not None and not needed.when(self, names):
+            return None
+        filled = dict(names)
+        if "experiment" in names:
+            chosen = self.configuration.experiments[names["experiment"]]
+            filled["dataset"] = chosen.dataset
+            if needed.iteration in ("first", "last"):
+                marks = chosen.pretrain.checkpoint_iterations
+                filled["iteration"] = str(marks[0 if needed.iteration == "first" else -1])
+        if needed.method is not None:
+            other = needed.method(self, names)
+            if other is None:
+                return None
+            filled["method"] = other
+        return filled
+
+    # ---- plans
 
     def plan_path(self, experiment: str, table: str) -> str:
         """The plan of a table; its name is a short hash of all that the table is made from."""
-        content = as_json(self.settings("plan", experiment=experiment, table=table))
+        content = self.settings("plan", {"experiment": experiment, "table": table})
         digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-        return f"{self.plan}.json".format(experiment=experiment, table=table, digest=digest)
+        return self.path("plan", experiment=experiment, table=table, digest=digest)
 
-    def previous_checkpoint(self, wildcards: Mapping[str, str]) -> list[str]:
-        """The checkpoint that a segment begins from; none for the first."""
-        marks = self.experiment(wildcards["experiment"]).pretrain.checkpoint_iterations
-        earlier = [mark for mark in marks if mark < int(wildcards["iteration"])]
-        if not earlier:
-            return []
-        return [f"{self.pretrain}.safetensors".format(**{**wildcards, "iteration": earlier[-1]})]
-
-    @property
-    def trained_elsewhere(self) -> str:
-        """Networks whose checkpoints were trained elsewhere, as a regular expression; it may be that of none."""
-        return "|".join(re.escape(name) for name in self.configuration.networks if self.elsewhere(name)) or "(?!)"
-
-    @property
-    def trained_here(self) -> str:
-        """The other networks, as a regular expression."""
-        return f"(?!(?:{self.trained_elsewhere})/)[^/]+"
-
-    def foreign_checkpoint(self, wildcards: Mapping[str, str]) -> str:
-        """Where a checkpoint lies that was trained elsewhere."""
-        return self.configuration.networks[wildcards["network"]].checkpoints.format(**wildcards)
-
-    def first_checkpoint(self, wildcards: Mapping[str, str]) -> list[str]:
-        """What stands for the unknown initial weights of a network that was trained elsewhere; else none."""
-        if not self.elsewhere(wildcards["network"]):
-            return []
-        first = self.experiment(wildcards["experiment"]).pretrain.checkpoint_iterations[0]
-        return [f"{self.pretrain}.safetensors".format(**{**wildcards, "iteration": first})]
-
-    def tolerance_for(self, wildcards: Mapping[str, str]) -> list[str]:
-        """The calibrated tolerance that a checkpoint is pruned with; none where it is given or not needed."""
-        return [f"{self.calibrate}.json".format(**wildcards)] if self.calibrated(wildcards["method"]) else []
-
-    def widths_for(self, wildcards: Mapping[str, str]) -> list[str]:
-        """The subnetwork whose number of channels a method takes; none for others."""
-        source = self.widths_from(wildcards["method"])
-        return [f"{self.prune}.safetensors".format(**{**wildcards, "method": source})] if source else []
-
-    def last_checkpoint(self, wildcards: Mapping[str, str]) -> str:
-        """The last checkpoint of a trained network."""
-        last = self.experiment(wildcards["experiment"]).pretrain.checkpoint_iterations[-1]
-        return f"{self.pretrain}.safetensors".format(**{**wildcards, "iteration": last})
-
-    def finetuned(self, wildcards: Mapping[str, str]) -> list[str]:
-        """The subnetwork after fine-tuning; none where the experiment does without."""
-        fine = self.experiment(wildcards["experiment"]).finetune
-        return [f"{self.finetune}.safetensors".format(**wildcards)] if fine else []
-
-    def prepared(self, experiment: str) -> list[str]:
-        return [f"{self.data}.safetensors".format(dataset=self.experiment(experiment).dataset)]
-
-    def subsets(self, experiment: str) -> list[str]:
-        return self._paths(f"{self.subset}.safetensors", experiment)
-
-    def dense_measurements(self, experiment: str) -> list[str]:
-        return self._paths(f"{self.pretrain}.dense.json", experiment)
-
-    def subnetworks(self, experiment: str) -> list[str]:
-        return self._paths(f"{self.prune}.safetensors", experiment)
-
-    def evaluations(self, experiment: str) -> list[str]:
-        return self._paths(f"{self.evaluate}.json", experiment)
-
-    def measured_terms(self, experiment: str) -> list[str]:
-        return self._paths(f"{self.terms}.json", experiment, methods=self.bounded_methods(experiment))
-
-    def observations(self, experiment: str) -> list[str]:
-        return self._paths(f"{self.observe}.json", experiment)
-
-    def evaluations_table(self, experiment: str) -> list[str]:
-        return [f"{self.collect}.csv".format(experiment=experiment)]
-
-    def answers_table(self, experiment: str) -> list[str]:
-        return [f"{self.answers}.csv".format(experiment=experiment)]
-
-    def terms_table(self, experiment: str) -> list[str]:
-        """The table of the terms, where there is one."""
-        return [f"{self.bounds}.terms.csv".format(experiment=experiment)] if self.bounded_methods(experiment) else []
-
-    def violations_table(self, experiment: str) -> list[str]:
-        """At how many points a bound is violated, where there are bounds."""
-        if not self.bounded_methods(experiment):
-            return []
-        return [f"{self.bounds}.violations.csv".format(experiment=experiment)]
-
-    def draws_of_singular_values(self) -> list[str]:
-        sizes = self.configuration.random_matrices.smallest_singular_values.examples
-        return [f"{self.smallest_singular_values}.json".format(examples=examples) for examples in sizes]
-
-    def draws_of_condition_numbers(self) -> list[str]:
-        sizes = self.configuration.random_matrices.condition_numbers.examples
-        return [f"{self.condition_numbers}.json".format(examples=examples) for examples in sizes]
-
-    def times_of_all_parts(self) -> list[str]:
-        return [f"{self.measured_times}.json".format(part=part) for part in ("layers", "two_layer")]
-
-    def last_checkpoints(self, experiment: str) -> list[str]:
-        last = self.experiment(experiment).pretrain.checkpoint_iterations[-1:]
-        return self._paths(f"{self.pretrain}.safetensors", experiment, iterations=last)
-
-    def _paths(
-        self,
-        pattern: str,
-        experiment: str,
-        iterations: list[int] | None = None,
-        methods: list[str] | None = None,
-    ) -> list[str]:
-        """Every path of an experiment that the pattern gives; of all its iterations and methods, if none are named."""
-        chosen = self.experiment(experiment)
-        grid = {
-            "network": chosen.networks,
-            "examples": chosen.examples,
-            "seed": chosen.seeds,
-            "iteration": iterations or chosen.pretrain.checkpoint_iterations,
-            "method": chosen.methods if methods is None else methods,
+    def plan(self, experiment: str, table: str) -> Plan:
+        """What a table is made from, back to the data: where each artifact lies, from what, and by which settings."""
+        stage = self.stages[table]
+        if not isinstance(stage, PlannedTable):
+            raise TypeError(f"{table} is not gathered by a plan")
+        chosen = self.configuration.experiments[experiment]
+        # A method stands behind the one that it takes its widths from.
+        methods = sorted(stage.methods(experiment), key=lambda name: self.configuration.widths_from(name) is not None)
+        plan: Plan = {
+            "names": {"experiment": experiment, "dataset": chosen.dataset},
+            "order": ORDER,
+            "grid": {
+                "network": list(chosen.networks),
+                "examples": list(chosen.examples),
+                "seed": list(chosen.seeds),
+                "iteration": list(chosen.pretrain.checkpoint_iterations),
+                "method": list(methods),
+            },
+            "entries": [],
+            "settings": [],
         }
-        names = [name for name in grid if f"{{{name}}}" in pattern]
-        cells = itertools.product(*(grid[name] for name in names))
-        return [pattern.format(experiment=experiment, **dict(zip(names, cell, strict=True))) for cell in cells]
+        entries: dict[str, Entry] = {}
+        wanted = [name for name in ("network", "method") if name in self.stages[stage.of].wildcards()]
+        for values in itertools.product(*([str(value) for value in plan["grid"][name]] for name in wanted)):
+            names: dict[str, str] = {"experiment": experiment, "dataset": chosen.dataset}
+            names.update(zip(wanted, values, strict=True))
+            self._enter(plan, entries, stage.of, names)
+        return plan
 
-    def reported(self, experiment: str) -> list[str]:
-        """The figures and tables that the report shows."""
-        if experiment == RANDOM_MATRICES:
-            endings = ("2.png", "2.fits.csv", "2.csv", "3.png", "3.csv")
-            return [f"{self.random_matrices}/figures/figure{ending}" for ending in endings]
-        if experiment == PRUNING_TIMES:
-            return [f"{self.pruning_times}/figures/figure4.{ending}" for ending in ("png", "csv")]
-        paths = [f"{self.figures}/answers.png", f"{self.answers}.csv"]
-        if self.configuration.kind_of(experiment) == "deep":
-            paths += [f"{self.figures}/accuracy.png", f"{self.accuracy_table}.csv"]
-        else:
-            paths += [f"{self.figures}/figure1.png", f"{self.figures}/curves.png"]
-        paths += [f"{self.required}.csv", f"{self.collect}.csv"]
-        if self.bounded_methods(experiment):
-            paths += [f"{self.figures}/{name}.png" for name in ("bounds", "terms", "thresholds")]
-            paths += [f"{self.bounds}.violations.csv", f"{self.bounds}.terms.csv"]
-            paths += [f"{self.thresholds}.csv", f"{self.thresholds}.laws.csv"]
-        if self.watched(experiment):
-            paths += [f"{self.figures}/stopping.png", f"{self.stopping}.scores.csv", f"{self.stopping}.csv"]
-        if self.compared(experiment):
-            paths.append(f"{self.figures}/methods.png")
-        return [path.format(experiment=experiment) for path in paths]
+    def _enter(self, plan: Plan, entries: dict[str, Entry], name: str, names: Names) -> None:
+        """Add the artifacts of a stage to a plan, behind those that they are made from."""
+        stage = self._maker(name, names)
+        own: dict[str, str | int | None] = {
+            field: names[field] for field in ("network", "method") if field in stage.wildcards()
+        }
+        inputs: dict[str, str] = {}
+        for what, needed in stage.inputs.items():
+            if isinstance(needed, Elsewhere):
+                symbolic = {field: f"{{{field}}}" for field in ("examples", "seed", "iteration")}
+                inputs[what] = needed.pattern(self, names).format(**{**names, **symbolic})
+            elif isinstance(needed, Input):
+                filled = self._filled(needed, names)
+                if filled is None:
+                    continue
+                if needed.stage != name or needed.method is not None:
+                    self._enter(plan, entries, needed.stage, {**names, "method": filled.get("method", "")})
+                inputs[what] = self._symbolic(needed, names, filled)
+        settings: dict[str, Json] = json.loads(self.settings(stage.name, names))
+        if settings not in plan["settings"]:
+            plan["settings"].append(settings)
+        path = f"{self._literal_root()}/{stage.path}{stage.main.suffix}"
+        key = as_text([stage.name, inputs])
+        if key not in entries:
+            entries[key] = {"stage": stage.name, "path": path, "inputs": inputs, "members": []}
+            plan["entries"].append(entries[key])
+        if "network" in own:
+            own["width"] = getattr(self.configuration.networks[names["network"]], "width", None)
+        member: Member = {"names": own, "settings": plan["settings"].index(settings)}
+        if member not in entries[key]["members"]:
+            entries[key]["members"].append(member)
 
-    def judged_figures(self) -> list[tuple[str, str]]:
-        """The pictures that show what the claims are judged on: path, and the target whose they are."""
+    def _symbolic(self, needed: Input, names: Names, filled: Names) -> str:
+        """The path of an input, with the reader's wildcards; what is of other names than the reader's stands there."""
+        source = self.stages[needed.stage]
+        path = f"{self._literal_root()}/{source.path}{needed.suffix or source.main.suffix}"
+        others = {}
+        if needed.method is not None:
+            others["method"] = filled["method"]
+        if needed.iteration == "previous":
+            others["iteration"] = "{previous}"
+        elif needed.iteration != "same":
+            others["iteration"] = filled["iteration"]
+        fields = self.fields(path)
+        return path.format(**{field: others.get(field, f"{{{field}}}") for field in fields})
+
+    def _literal_root(self) -> str:
+        return self.root.replace("{", "{{").replace("}", "}}")
+
+    def _maker(self, name: str, names: Names) -> Stage:
+        """The stage that makes the artifacts of one: `adopt` does what `pretrain` does for other networks."""
+        for stage in self.stages.values():
+            if stage.path != self.stages[name].path:
+                continue
+            patterns = stage.constraints()
+            if all(re.fullmatch(patterns[field], names[field]) for field in patterns if field in names):
+                return stage
+        raise KeyError(name)
+
+    # ---- what is asked of an experiment
+
+    def bounded_methods(self, target: str) -> list[str]:
+        """The methods that the bounds speak of: greedy forward selection, of networks that are trained here.
+
+        The theory asks for the initial weights and the rate, which nobody knows of a network from elsewhere.
+        """
+        if target not in self.configuration.experiments:
+            return []
+        chosen, methods = self.configuration.experiments[target], self.configuration.methods
+        if any(self.configuration.networks[name].elsewhere for name in chosen.networks):
+            return []
+        return [name for name in chosen.methods if methods[name].algorithm == "greedy"]
+
+    def calibrated(self, method: str) -> bool:
+        """Whether a method's tolerance is found for a share of the multiply-adds."""
+        chosen = self.configuration.methods[method]
+        return isinstance(chosen, LayerMethodSettings) and chosen.asked_ratio is not None
+
+    def finetuned(self, experiment: str) -> bool:
+        """Whether its subnetworks are trained further."""
+        return self.configuration.experiments[experiment].finetune is not None
+
+    # ---- what a target makes
+
+    def targets(self) -> list[str]:
+        """What `targets` names in the configuration, without what is switched off."""
+        return [name for name in self.configuration.targets if not self.configuration.switched_off(name)]
+
+    def figures_of(self, target: str) -> list[str]:
+        """The figures that a target has: those whose tables it has, for networks of its kind."""
+        experiments = self.configuration.experiments
+        kind = self.configuration.kind_of(target) if target in experiments else None
         return [
-            (path, target)
-            for target in self.configuration.targets
-            if not self.configuration.switched_off(target)
-            for path in self.reported(target)
-            if path.endswith(".png")
+            name
+            for name, figure in self.figures.items()
+            if (kind in figure.kinds or (kind is None and not figure.kinds))
+            and all(self.table(table, target) for table in figure.tables)
         ]
 
-    def scores_table(self, experiment: str) -> list[str]:
-        """How the stopping rules did, where they were scored."""
-        return [f"{self.stopping}.scores.csv".format(experiment=experiment)] if self.watched(experiment) else []
+    def figures_of_targets(self) -> list[tuple[str, str, str]]:
+        """Target, figure and path of all pictures that show what the claims are judged on."""
+        return [
+            (target, name, self.figure(name, target)) for target in self.targets() for name in self.figures_of(target)
+        ]
 
-    def reports(self) -> dict[str, str]:
-        """The report of each target."""
-        targets = self.configuration.targets
-        return {
-            target: f"{self.report}.html".format(experiment=target)
-            for target in targets
-            if not self.configuration.switched_off(target)
-        }
+    def shown(self, target: str) -> list[str]:
+        """The figures and tables that the report of a target shows."""
+        figures = [self.figure(name, target) for name in self.figures_of(target)]
+        tables = [
+            self.path(stage.name, output.suffix, experiment=target)
+            for stage in self.stages.values()
+            if stage.made_for(target)
+            for output in stage.outputs.values()
+            if output.shown
+        ]
+        return [*figures, *tables]
 
     def verdicts(self) -> list[str]:
         """Which claims hold, of all targets together: the table, and the page that people read."""
-        return [f"{self.claims}.csv".format(), f"{self.verdict}.html".format()]
+        return [self.path("claims"), self.path("verdict")]
 
-    def products(self, experiment: str) -> list[str]:
-        """What people read of an experiment, and where a longer run would go on from; nothing if it is switched off."""
-        if self.configuration.switched_off(experiment):
+    def products(self, target: str) -> list[str]:
+        """What people read of a target, and where a longer run would go on from; nothing if it is switched off."""
+        if self.configuration.switched_off(target):
             return []
-        page = f"{self.report}.html".format(experiment=experiment)
-        if experiment in (RANDOM_MATRICES, PRUNING_TIMES):
-            return [*self.reported(experiment), page]
+        made = [*self.shown(target), self.path("report", experiment=target)]
+        if target not in self.configuration.experiments:
+            return made
         # The plans are asked for, too: Snakemake does not miss one while the table that it belongs to is there.
-        tables = {
-            "evaluations": True,
-            "bounds": bool(self.bounded_methods(experiment)),
-            "methods": self.compared(experiment),
-            "stopping": self.watched(experiment),
-        }
-        plans = [self.plan_path(experiment, table) for table, made in tables.items() if made]
-        return [*plans, *self.reported(experiment), page, *self.last_checkpoints(experiment)]
+        planned = [stage for stage in self.stages.values() if isinstance(stage, PlannedTable)]
+        plans = [self.plan_path(target, stage.name) for stage in planned if stage.made_for(target)]
+        last = str(self.configuration.experiments[target].pretrain.checkpoint_iterations[-1])
+        cells = [cell for cell in self._cells("pretrain", target) if cell["iteration"] == last]
+        return [*plans, *made, *(self.path("pretrain", experiment=target, **cell) for cell in cells)]
 
     def products_by_name(self, experiment: str) -> list[str]:
         """The same for an experiment that is asked for by name. Raises UserError if it is switched off."""
         if self.configuration.switched_off(experiment):
-            dataset = self.experiment(experiment).dataset
+            dataset = self.configuration.experiments[experiment].dataset
             raise UserError(
                 f"experiments.{experiment}: its images are not named; set datasets.{dataset}.path to their folder"
             )
-        if experiment in self.configuration.experiments:
-            self.check_networks(experiment)
         return self.products(experiment)
 
-    # ---- checks before any job
 
-    def check_style(self) -> None:
-        """Raises UserError for colours that cannot be drawn: before any figure is deleted to be drawn anew."""
-        style = self.configuration.figures
-        if FigureStyle.model_validate(style.model_dump(exclude={"accuracy"})) != FigureStyle():
-            # Slow to import, and only those who change the style need it.
-            from goodsubnet.plots.canvas import check_colours
+def _figure(name: str) -> FigureRule:
+    module = figure_module(name)
+    return FigureRule(
+        name=name,
+        tables=module.TABLES,
+        kinds=module.KINDS,
+        heading=module.HEADING,
+        shown=Shown(module.TITLE, str(caption(name))),
+        form=module.FORM,
+        model=module.Settings,
+    )
 
-            check_colours(style)
 
-    def check_networks(self, experiment: str) -> None:
-        """Raises UserError where a network's file builds none, or a checkpoint from elsewhere is not there."""
-        chosen = self.experiment(experiment)
-        self.configuration.check_files(experiment)
-        foreign = [name for name in chosen.networks if self.elsewhere(name)]
-        grid = itertools.product(foreign, chosen.examples, chosen.seeds, chosen.pretrain.checkpoint_iterations)
-        for network, examples, seed, iteration in grid:
-            cell = {"experiment": experiment, "network": network, "examples": examples}
-            path = self.foreign_checkpoint({**cell, "seed": seed, "iteration": iteration})
-            try:
-                check_imported(path, content=False)
-            except UserError as error:
-                raise UserError(f"networks.{network}.checkpoints: {error}") from None
+def as_json(settings: Model) -> str:
+    """Settings as one line of sorted JSON."""
+    return as_text(settings.model_dump(mode="json"))
 
-    def check_folders(self) -> None:
-        """Raises UserError where nothing could be written, or where a folder of images does not fit its experiments."""
-        results = Path(self.configuration.results_dir)
-        if results.exists() and not results.is_dir():
-            raise UserError(f"results_dir: {results} is not a folder; name another one")
-        nearest = next(folder for folder in [results, *results.absolute().parents] if folder.exists())
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise UserError(f"results_dir: {nearest} cannot be written; name another folder or change its rights")
-        for name in self.configuration.target_experiments:
-            dataset = self.configuration.datasets[self.experiment(name).dataset]
-            self.check_networks(name)
-            # Once the images are stored, the folder may be gone.
-            folder = Path(self.configuration.data_dir, dataset.path) if dataset.source == "folder" else None
-            if folder and (folder.exists() or not Path(self.prepared(name)[0]).exists()):
-                classes = train_class_counts(dataset.path, self.configuration.data_dir)
-                try:
-                    self.configuration.check_classes(name, list(classes), list(classes.values()))
-                except ValueError as error:
-                    raise UserError(str(error)) from None
+
+def as_text(value: object) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -8,14 +8,20 @@ import os
 import shutil
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from costs import Costs
+from chain import Chain
+from machine import Machine
 from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
+from stages.base import Cost
+
+if TYPE_CHECKING:
+    from snakemake.workflow import Workflow
 
 LOG_LINES = 20
 SECONDS_BETWEEN_LINES = 15
@@ -46,14 +52,14 @@ UNWANTED = (
 
 
 class Reporter(logging.Filter):
-    """Tells of a run on the standard error stream. workflow: Snakemake's. costs: what its jobs cost.
+    """Tells of a run on the standard error stream. workflow: Snakemake's. machine: that it runs on.
 
     Snakemake's own lines, where ours stand for them, are shown with `--quiet host`, and are always in its log file.
     """
 
-    def __init__(self, workflow: Any, costs: Costs) -> None:
+    def __init__(self, workflow: "Workflow", chain: Chain, machine: Machine) -> None:
         super().__init__()
-        self.workflow, self.costs = workflow, costs
+        self.workflow, self.chain, self.machine = workflow, chain, machine
         self.jobs: dict[int, float] = {}
         self.began = self.printed = time.monotonic()
         self.started = time.time()
@@ -61,18 +67,20 @@ class Reporter(logging.Filter):
         self.announced = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        event = getattr(record, "event", None)
+        # Snakemake puts what it has to say into a record's attributes.
+        said = vars(record)
+        event = said.get("event")
         if event == LogEvent.RUN_INFO and not self.announced:
             self.announced = True
             self.announce()
         elif event == LogEvent.JOB_FINISHED:
-            self.spent += self.jobs.get(record.job_id, 0.0)
+            self.spent += self.jobs.get(said["job_id"], 0.0)
         elif event == LogEvent.PROGRESS:
-            self.progress(record.done, record.total)
-            if record.done == record.total:
+            self.progress(said["done"], said["total"])
+            if said["done"] == said["total"]:
                 self.conclude()
         elif event == LogEvent.JOB_ERROR:
-            self.failure(record)
+            self._failure(said)
         elif str(record.msg).startswith(NOTHING_TO_BE_DONE_MSG):
             self.conclude()
         if event in REPLACED or str(record.msg).startswith(UNWANTED):
@@ -84,32 +92,35 @@ class Reporter(logging.Filter):
         cluster = self.workflow.resource_settings.nodes is not None
         # How many jobs of a cluster run at once is not known: the sum is told.
         cores = 1 if cluster else os.cpu_count() if self.workflow.dryrun else self.workflow.cores
-        counts, seconds, disk = Counter(), Counter(), 0.0
+        counts: Counter[str] = Counter()
+        seconds: dict[str, float] = defaultdict(float)
+        disk = 0.0
         for job in self.workflow.dag.needrun_jobs():
             if job.is_norun:
                 continue
-            cost, size = self.costs.of(job.rule.name, job.wildcards_dict)
+            stage = self.chain.stages.get(job.rule.name)
+            cost = Cost(2.0) if stage is None else stage.cost(job.wildcards_dict, self.machine)
             # Not `job.threads`: in a dry run Snakemake believes that there is one core.
             threads = min(job.rule.resources["_cores"].evaluate(job.wildcards).value, cores)
-            self.jobs[job.jobid] = cost * threads
+            self.jobs[job.jobid] = cost.seconds * threads
             counts[job.rule.name] += 1
-            seconds[job.rule.name] += cost * threads / cores
-            disk += size
+            seconds[job.rule.name] += cost.seconds * threads / cores
+            disk += cost.size
         # In the order of the rules, which is that of the data.
         names = [rule.name for rule in self.workflow.rules if rule.name in counts]
         width = max(map(len, names), default=0)
         lines = ["", f"{'stage'.ljust(width)}    jobs   about"]
         lines += [f"{name.ljust(width)} {counts[name]:7,}   {duration(seconds[name])}" for name in names]
-        total, free = seconds.total(), shutil.disk_usage(self.costs.folder()).free
+        total, free = sum(seconds.values()), shutil.disk_usage(self.folder()).free
         lines += [f"{'total'.ljust(width)} {counts.total():7,}   {duration(total)}", ""]
         what = (
             "the sum over all jobs, on one core each, without waiting"
             if cluster
             else f"for {cores} of this machine's cores"
         )
-        faster = "; an accelerator is much faster" if self.costs.accelerated else ""
+        faster = "; an accelerator is much faster" if self.machine.accelerated else ""
         lines.append(f"A rough estimate, {what}{faster}. Disk: {amount(disk)}, {amount(free)} are free.")
-        configuration = self.costs.chain.configuration
+        configuration = self.chain.configuration
         if cluster and configuration.device == "auto":
             lines.append(
                 "All jobs take CPUs, because other machines' accelerators are not known; `device: cuda` asks for them."
@@ -119,6 +130,11 @@ class Reporter(logging.Filter):
         if disk > free:
             lines.append("The disk is too small for this run; see keep_checkpoints and results_dir.")
         self.say("\n".join(lines) + "\n")
+
+    def folder(self) -> Path:
+        """The nearest folder that is there, of those that the results will lie in."""
+        results = Path(self.chain.configuration.results_dir).absolute()
+        return next(folder for folder in [results, *results.parents] if folder.is_dir())
 
     def progress(self, done: int, total: int) -> None:
         now = time.monotonic()
@@ -145,12 +161,12 @@ class Reporter(logging.Filter):
         if lines:
             self.say("\n" + "\n".join(lines) + "\n")
 
-    def failure(self, record: logging.LogRecord) -> None:
-        self.say(f"\nThe job {record.rule_name} failed ({', '.join(record.output)}).")
-        if record.rule_msg:
+    def _failure(self, said: Mapping[str, Any]) -> None:
+        self.say(f"\nThe job {said['rule_name']} failed ({', '.join(said['output'])}).")
+        if said.get("rule_msg"):
             # What the cluster says of it; the command that follows is of no use to people.
-            self.say(record.rule_msg.split("sbatch call:")[0].strip())
-        for path in record.log:
+            self.say(said["rule_msg"].split("sbatch call:")[0].strip())
+        for path in said["log"]:
             try:
                 lines = Path(path).read_text(errors="replace").splitlines()
                 old = Path(path).stat().st_mtime < self.started

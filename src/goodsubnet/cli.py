@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goodsubnet.errors import UserError
+from goodsubnet.runtime import plugins
 
 if TYPE_CHECKING:
-    from goodsubnet.settings import Configuration
+    from goodsubnet.settings.configuration import Configuration
 
 NOT_YET = 3
 
@@ -79,23 +80,26 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _check(path: Path) -> None:
+    from goodsubnet.preflight import check_by_itself
+
     configuration = _read(path)
-    for experiment in configuration.target_experiments:
-        configuration.check_files(experiment)
+    check_by_itself(configuration)
     print(f"{path} is valid; it makes {', '.join(configuration.targets)}")
 
 
 def _read(path: Path) -> "Configuration":
     import yaml
 
-    from goodsubnet.settings import load_configuration
+    # A user's plug-ins lie beside the configuration.
+    plugins.add_folder(path.parent / plugins.FOLDER)
+    from goodsubnet.settings.configuration import load_configuration
 
     try:
         raw = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from None
+        raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path} holds no keys")
     return load_configuration(raw)
@@ -104,7 +108,7 @@ def _read(path: Path) -> "Configuration":
 def _import(args: argparse.Namespace) -> None:
     configuration = _read(args.configuration)
     # torch is slow to import, and the other commands do without.
-    from goodsubnet.importing import import_checkpoints
+    from goodsubnet.exchange.importing import import_checkpoints
 
     numbers = {name: getattr(args, name) for name in ("examples", "seed", "iteration")}
     made = import_checkpoints(args.checkpoints, configuration, args.network, args.experiment, args.output, numbers)
@@ -113,13 +117,13 @@ def _import(args: argparse.Namespace) -> None:
 
 
 def _keys() -> None:
-    from goodsubnet.documentation import key_tables
+    from goodsubnet.settings.documentation import key_tables
 
     print(key_tables())
 
 
 def _export(network: Path, output: Path) -> None:
-    from goodsubnet.export import export_onnx
+    from goodsubnet.exchange.export import export_onnx
 
     export_onnx(network, output)
     print(
@@ -140,15 +144,15 @@ def _watch(args: argparse.Namespace) -> None:
 
 
 def _verify(paths: list[Path], directory: Path, every: bool) -> None:
-    from goodsubnet.verification import Broken, Chain
+    from goodsubnet.runtime.verification import Broken, Lineage
 
     if not directory.is_dir():
         raise UserError(f"--directory: there is no folder {directory}")
     try:
         with contextlib.chdir(directory):
-            chain = Chain(paths)
-            print(chain.text(every), flush=True)
-            chain.check()
+            lineage = Lineage(paths)
+            print(lineage.text(every), flush=True)
+            lineage.check()
     except Broken as broken:
         print(f"does not hold: {broken}")
         sys.exit(1)
@@ -156,7 +160,7 @@ def _verify(paths: list[Path], directory: Path, every: bool) -> None:
 
 
 def _document(folder: Path) -> None:
-    from goodsubnet.documentation import schema, with_tables
+    from goodsubnet.settings.documentation import schema, with_tables
 
     page = folder / "README.md"
     page.write_text(with_tables(page.read_text()))

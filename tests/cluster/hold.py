@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from goodsubnet import devices
+from goodsubnet.runtime import devices
 
 lent = os.environ.get(devices.VARIABLE)
 device = devices.acquire("cuda")

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project
+from project import ROOT, Project
 from slurm import Slurm, output_of, wait_until, why_not_here
-from warm_python import warm_python
 
-from goodsubnet.artifacts import read_provenance
+from goodsubnet.runtime.artifacts import read_provenance
 
 REASON = why_not_here()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -35,15 +34,21 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         yield cluster
 
 
+def project_in(folder: Path) -> Project:
+    """Its jobs are processes of Slurm, which counts their memory and kills them."""
+    project = Project(folder)
+    project.warm = False
+    return project
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+    return project_in(tmp_path)
 
 
 def on_this_machine(project: Project, *targets: str) -> None:
-    with warm_python(project.folder) as path, pytest.MonkeyPatch.context() as context:
-        context.setenv("PATH", path)
-        project.snakemake(*targets)
+    project.warm = True
+    project.snakemake(*targets)
 
 
 def jobs_of(cluster: Slurm, project: Project, rule: str) -> list[dict[str, str]]:
@@ -61,7 +66,7 @@ def artifacts(project: Project) -> dict[str, object]:
 
 def test_the_chain_gives_what_it_gives_on_one_machine(cluster: Slurm, tmp_path_factory: pytest.TempPathFactory) -> None:
     """24 jobs of Slurm, and nearly as many small ones where Snakemake runs."""
-    alone, together = (Project(tmp_path_factory.mktemp(name)) for name in ("alone", "together"))
+    alone, together = (project_in(tmp_path_factory.mktemp(name)) for name in ("alone", "together"))
     for project in (alone, together):
         project.experiment["methods"] = ["greedy", "random"]
         project.experiment["pretrain"]["checkpoints"] = [0, 20]
@@ -71,7 +76,7 @@ def test_the_chain_gives_what_it_gives_on_one_machine(cluster: Slurm, tmp_path_f
     ran = {rule: jobs_of(cluster, together, rule) for rule in ("pretrain", "prune", "evaluate", "terms")}
     assert {rule: len(jobs) for rule, jobs in ran.items()} == {"pretrain": 4, "prune": 8, "evaluate": 8, "terms": 4}
     assert sum(job["WorkDir"] == str(together.folder) for job in cluster.jobs()) == 24
-    # What workflow/needs.py says.
+    # What workflow/stages/ says.
     assert {job["MinMemoryNode"] for job in ran["pretrain"]} == {"1501M"}
     assert {job["TimeLimit"] for job in ran["evaluate"]} == {"00:11:00"}
     assert together.plan() == {}
@@ -107,7 +112,7 @@ def test_a_segment_that_is_stopped_goes_on_where_it_was(
     cluster: Slurm, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Preempted, on a node that dies, and cancelled: each time what was saved last is where it begins."""
-    straight, project = (Project(tmp_path_factory.mktemp(name)) for name in ("straight", "stopped"))
+    straight, project = (project_in(tmp_path_factory.mktemp(name)) for name in ("straight", "stopped"))
     for each in (straight, project):
         each.experiment["examples"] = [40]
         each.experiment["pretrain"].update(iterations=25_000, checkpoints=[25_000])
@@ -171,7 +176,7 @@ def test_two_jobs_never_hold_the_same_device(cluster: Slurm, tmp_path: Path) -> 
 def test_workers_on_two_nodes_choose_what_one_worker_chooses(
     cluster: Slurm, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    alone, together = (Project(tmp_path_factory.mktemp(name)) for name in ("alone", "two-nodes"))
+    alone, together = (project_in(tmp_path_factory.mktemp(name)) for name in ("alone", "two-nodes"))
     for project in (alone, together):
         project.experiment.update(methods=["greedy"], examples=[40])
         project.experiment["pretrain"].update(iterations=10, checkpoints=[10])

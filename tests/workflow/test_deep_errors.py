@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from chain import Chain
-from conftest import Project
 from deep_jobs import ARCHITECTURE, CONFIGURATION, GREEDY, Jobs, experiment, folder_chain, left, pets
+from free_jobs import FreeJob as Job
 from PIL import Image
+from project import Project
 
+from goodsubnet import preflight
 from goodsubnet.errors import UserError
-from goodsubnet.jobs import Job
 from goodsubnet.networks.files import load
 from goodsubnet.settings import load_configuration
 
@@ -65,7 +65,7 @@ def changed(settings: dict, changes: dict[str, Any]) -> dict:
         ({".pretrain.schedule_iterations": REMOVED}, "schedule: cosine needs schedule_iterations"),
         (
             {".pretrain.iterations": 500},
-            "iterations = 500 goes beyond schedule_iterations = 400, where the step is 0; raise schedule_iterations",
+            "goes beyond schedule_iterations = 400, where the learning rate is 0; raise schedule_iterations",
         ),
         ({".pretrain.schedule": "constant"}, "schedule: constant has no use for schedule_iterations; leave it out"),
         (
@@ -76,15 +76,15 @@ def changed(settings: dict, changes: dict[str, Any]) -> dict:
         ({"networks.thin.architecture": "resnet9"}, "networks.thin: architecture: 'resnet9' is unknown; give one of"),
         (
             {"networks.thin.architecture": "vgg16", "networks.thin.width_multiplier": 1},
-            "form: vgg16 has no form cifar; give imagenet, or one of resnet8",
+            "form: vgg16 has no form cifar; give imagenet, or a ResNet or mobilenet_v2",
         ),
         (
             {"networks.thin.architecture": "vgg16", "networks.thin.form": "imagenet"},
             "width_multiplier: vgg16 has none; give 1",
         ),
         ({"networks.thin.width_multiplier": 0}, "networks.thin.width_multiplier: input should be greater than 0"),
-        ({"methods.greedy.tolerance": 0.1}, "methods: greedy: give either tolerance or flops_ratio"),
-        ({"methods.greedy.flops_ratio": 1.2}, "methods: greedy.flops_ratio: input should be less than 1"),
+        ({"methods.greedy.tolerance": 0.1}, "methods.greedy: give either tolerance or flops_ratio"),
+        ({"methods.greedy.flops_ratio": 1.2}, "methods.greedy.flops_ratio: input should be less than 1"),
         ({"datasets.digits": {**FILES, "size": None}}, "storage: files needs a size with height and width equal"),
         ({"datasets.digits": {**FILES, "size": [16, 8]}}, "storage: files needs a size with height and width equal"),
         (
@@ -124,10 +124,10 @@ def test_folders_that_are_not_as_they_should_be(tmp_path: Path) -> None:
     )
 
     def check(settings: dict = settings) -> None:
-        Chain(load_configuration(settings)).check_folders()
+        preflight.check(load_configuration(settings))
 
     (tmp_path / "pets/train").mkdir(parents=True)
-    with pytest.raises(UserError, match="has no class folders; put the images into one folder a class") as error:
+    with pytest.raises(UserError, match="has no class folders; put the images into one folder per class") as error:
         check()
     assert_one_line(str(error.value))
     for part in ("train/cat", "val/cat"):

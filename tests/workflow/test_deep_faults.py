@@ -10,12 +10,12 @@ import pytest
 import torch
 from deep_jobs import ARCHITECTURE, Jobs, left, tensors
 
-from goodsubnet import jobs
 from goodsubnet.data.order import BatchOrder
 from goodsubnet.errors import UserError
-from goodsubnet.jobs import Job
 from goodsubnet.networks.deep import initial_network
-from goodsubnet.stages.deep import replicas
+from goodsubnet.runtime import progress, signals
+from goodsubnet.runtime.jobs import Job
+from goodsubnet.training import replicas
 
 # Its classifier has dropout.
 MOBILENET = {"architecture": {**ARCHITECTURE, "architecture": "mobilenet_v2"}, "batch_size": 8}
@@ -45,22 +45,22 @@ class Disturbance:
         self.patch = patch
 
     def at(self, iteration: int, happens: object) -> None:
-        before = jobs.Progress.__call__
+        before = progress.Progress.__call__
 
-        def report(progress: jobs.Progress, now: int) -> None:
-            before(progress, now)
+        def report(line: progress.Progress, now: int) -> None:
+            before(line, now)
             if now == iteration:
                 self.patch.undo()
                 happens()
 
-        self.patch.setattr(jobs.Progress, "__call__", report)
+        self.patch.setattr(progress.Progress, "__call__", report)
 
 
 @pytest.fixture
 def disturbance() -> Iterator[Disturbance]:
     """With the signal handlers of a script."""
     with pytest.MonkeyPatch.context() as patch:
-        handler = signal.signal(signal.SIGTERM, jobs._stop)
+        handler = signal.signal(signal.SIGTERM, signals.stop)
         yield Disturbance(patch)
         signal.signal(signal.SIGTERM, handler)
 

@@ -3,21 +3,19 @@
 import copy
 import csv
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import Project
 from deep_jobs import CONFIGURATION, GREEDY, Jobs, folder_chain, pets, tensors
-from warm_python import warm_python
+from free_jobs import FreeJob as Job
+from project import Project
 
-from goodsubnet import artifacts
 from goodsubnet.data.files import unpack
 from goodsubnet.errors import UserError
-from goodsubnet.jobs import Job
 from goodsubnet.networks.files import load
+from goodsubnet.runtime import artifacts
 
 CHECKPOINTS = [10, 30]
 
@@ -42,13 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Project:
         augmentation={"scale": [0.2, 1.0]},
     )
     project.experiment["finetune"].update(iterations=2, batch_size=6)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        warm_python(Path(folder)) as path,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv("PATH", path)
-        project.snakemake("results/small/tables/accuracy.csv")
+    project.snakemake("results/small/tables/accuracy.csv")
     return project
 
 

@@ -3,22 +3,19 @@
 import copy
 import csv
 import itertools
-import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from chain import Chain
-from conftest import Project
 from deep_jobs import CHECKPOINTS, CONFIGURATION, METHODS, SIZES, experiment
+from free_jobs import read_json
+from project import Project
 from torch import Tensor, nn
-from warm_python import warm_python
 
-from goodsubnet import artifacts
 from goodsubnet.networks.files import load
+from goodsubnet.runtime import artifacts
 from goodsubnet.settings import load_configuration
 
 PARTS = ["train", "validation", "test"]
@@ -34,13 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project.with_own_code(tmp_path_factory.mktemp("deep"))
     project.settings = copy.deepcopy(CONFIGURATION)
     wanted = ["figures/accuracy.png", "required_pretraining.csv", "tables/accuracy.csv"]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        warm_python(Path(folder)) as path,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv("PATH", path)
-        project.snakemake("results/report.html", *(f"results/small/{name}" for name in wanted))
+    project.snakemake("results/report.html", *(f"results/small/{name}" for name in wanted))
     return project
 
 
@@ -164,7 +155,7 @@ def test_baselines_keep_as_many_channels_of_each_layer(run: Project, rows: list)
 def test_one_tolerance_serves_all_checkpoints_of_a_network(run: Project, rows: list) -> None:
     for size in SIZES:
         path = f"results/small/calibrate/greedy/thin/examples-{size}/seed-0.json"
-        found = artifacts.read_json(run.folder / path)
+        found = read_json(run.folder / path)
         mine = [row for row in rows if row["examples"] == str(size) and row["method"] == "greedy"]
         assert {float(row["tolerance"]) for row in mine} == {found["tolerance"]}
         (last,) = [row for row in mine if row["iteration"] == str(CHECKPOINTS[-1])]
@@ -247,10 +238,10 @@ def test_only_what_changed_runs_again(run: Project, change: Callable, plan: dict
 
 
 def test_with_a_constant_rate_more_iterations_change_no_segment() -> None:
-    def settings_with(**pretrain: object) -> dict:
+    def settings_with(**pretrain: object) -> str:
         settings = copy.deepcopy(CONFIGURATION)
         experiment(settings)["pretrain"] |= {"schedule": "constant", "schedule_iterations": None, **pretrain}
-        return Chain(load_configuration(settings)).settings("pretrain", experiment="small", network="thin")
+        return Chain(load_configuration(settings)).settings("pretrain", {"experiment": "small", "network": "thin"})
 
     assert settings_with(iterations=9000, checkpoints=[*CHECKPOINTS, 9000]) == settings_with()
     assert settings_with(learning_rate=0.04) != settings_with()
@@ -269,6 +260,6 @@ def test_a_title_changes_the_table_alone() -> None:
         "accuracy_table": {"experiment": "small"},
     }
     different = [
-        stage for stage, names in stages.items() if len({json.dumps(c.settings(stage, **names)) for c in chains}) > 1
+        stage for stage, names in stages.items() if len({chain.settings(stage, names) for chain in chains}) > 1
     ]
     assert different == ["accuracy_table"]

@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import SMALL, Project
+from project import SMALL, Project
 
 
 def refused(project: Project, *arguments: str) -> str:
@@ -42,7 +42,11 @@ def test_misspelt_key(project: Project) -> None:
         (("methods", "random"), {"algorithm": "random"}, "give either steps or distinct"),
         (("datasets", "digits", "groups"), [["0"], ["1"]], "class '2' is in neither group"),
         (("datasets", "digits", "groups"), None, "tells two labels apart, and there are 10 classes; give two lists"),
-        (("datasets", "digits", "source"), "letters", "datasets.digits: input tag 'letters'"),
+        (
+            ("datasets", "digits", "source"),
+            "letters",
+            "source 'letters' is not one of cifar10, digits, folder, mnist",
+        ),
         (("targets",), ["large"], "targets: 'large' is not under `experiments`"),
         (("figures",), {"red_line": "bluu"}, "red_line is 'bluu'; it must be a Matplotlib colour"),
         (("experiments", "small", "pretrain", "checkpoints"), {"at": [0]}, "a rising list of iterations"),

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from project import Project
 
 CELL = "results/small/pretrain/width-20/examples-40/seed-0"
 
@@ -26,6 +26,8 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def slow(project: Project) -> Project:
     """Segments of a few seconds, saved often."""
+    # Signals must reach the processes that a user has.
+    project.warm = False
     project.experiment["examples"] = [40]
     project.experiment["pretrain"].update({"iterations": 4000, "checkpoints": [0, 4000]})
     project.settings["save_every"] = {"iterations": 50, "seconds": 1000.0}

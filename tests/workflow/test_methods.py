@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Project
+from project import Project
 from test_plans import edit
 
-from goodsubnet import artifacts
 from goodsubnet.data.inputs import network_inputs
-from goodsubnet.losses import mean_loss, targets_of
 from goodsubnet.networks.two_layer import subnetwork_forward
+from goodsubnet.runtime import artifacts
+from goodsubnet.training.losses import mean_loss, targets_of
 
 METHODS = {
     "backward": {"algorithm": "greedy_backward", "steps": 6},
@@ -91,9 +91,9 @@ def test_what_a_change_makes_anew(run: Project) -> None:
     run.settings["methods"]["iterative"]["rounds"] = 3
     assert run.plan() == {"prune": 1, "evaluate": 1, **tables, **compared}
     run.settings["methods"]["iterative"]["rounds"] = 2
-    edit(run.code / "src/goodsubnet/comparison.py", "MOST_POINTS = 200", "MOST_POINTS = 100")
+    edit(run.code / "src/goodsubnet/results/comparison.py", "MOST_POINTS = 200", "MOST_POINTS = 100")
     assert run.plan() == compared
-    edit(run.code / "src/goodsubnet/comparison.py", "MOST_POINTS = 100", "MOST_POINTS = 200")
+    edit(run.code / "src/goodsubnet/results/comparison.py", "MOST_POINTS = 100", "MOST_POINTS = 200")
     # What the two methods with weights run, and no other.
     edit(run.code / "src/goodsubnet/selection/convex.py", "looked < 200", "looked < 100")
     assert run.plan() == {"prune": 2, "evaluate": 2, **tables, **compared}

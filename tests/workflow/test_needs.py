@@ -4,9 +4,9 @@ import re
 
 import pytest
 import yaml
+from asking import LONGEST, Requests
 from chain import Chain
-from conftest import ROOT, Project
-from needs import LONGEST, Needs
+from project import ROOT, Project
 
 from goodsubnet.settings import load_configuration
 
@@ -16,9 +16,19 @@ THIN = {"experiment": "cifar10_jpeg", "network": "mobilenet_v2_thin", "examples"
 TABLE1 = {"experiment": "table1", "network": "resnet34", "examples": "50000", "iteration": "80000"}
 
 
-def needs_of(configuration: str, accelerated: bool = False) -> Needs:
-    settings = yaml.safe_load((ROOT / f"config/{configuration}.yaml").read_text())
-    return Needs(Chain(load_configuration(settings)), accelerated)
+class Asked:
+    """What the stages of a configuration ask for."""
+
+    def __init__(self, configuration: str, accelerated: bool = False) -> None:
+        settings = yaml.safe_load((ROOT / f"config/{configuration}.yaml").read_text())
+        self.stages = Chain(load_configuration(settings)).stages
+        self.requests = Requests(accelerated)
+
+    def memory(self, rule: str, wildcards: dict[str, str], attempt: int) -> int:
+        return self.requests.memory(self.stages[rule], wildcards, attempt)
+
+    def minutes(self, rule: str, wildcards: dict[str, str], attempt: int) -> int:
+        return self.requests.minutes(self.stages[rule], wildcards, attempt)
 
 
 # Peak memory in MB of a script, as its provenance told.
@@ -38,20 +48,20 @@ def test_a_job_asks_for_the_memory_that_was_measured_and_not_for_twice_that(
     configuration: str, rule: str, wildcards: dict[str, str], measured: int
 ) -> None:
     both = measured + 280  # and the two processes of Snakemake
-    assert both < needs_of(configuration).memory(rule, wildcards, 1) < 2 * both
+    assert both < Asked(configuration).memory(rule, wildcards, 1) < 2 * both
 
 
 def test_each_attempt_asks_for_twice_as_much_but_for_no_more_than_a_day() -> None:
-    needs, wildcards = needs_of("config"), {**LARGEST, "method": "greedy"}
-    memory = [needs.memory("prune", wildcards, attempt) for attempt in (1, 2, 3)]
-    minutes = [needs.minutes("prune", wildcards, attempt) for attempt in (1, 2, 3)]
+    asked, wildcards = Asked("config"), {**LARGEST, "method": "greedy"}
+    memory = [asked.memory("prune", wildcards, attempt) for attempt in (1, 2, 3)]
+    minutes = [asked.minutes("prune", wildcards, attempt) for attempt in (1, 2, 3)]
     assert memory[1:] == [2 * memory[0], 4 * memory[0]]
     assert minutes[1:] == [2 * minutes[0], 4 * minutes[0]]
-    assert needs.minutes("pretrain", TABLE1, 1) == needs.minutes("pretrain", TABLE1, 3) == LONGEST
+    assert asked.minutes("pretrain", TABLE1, 1) == asked.minutes("pretrain", TABLE1, 3) == LONGEST
 
 
 def test_an_accelerator_shortens_what_runs_on_it_and_nothing_else() -> None:
-    alone, accelerated = needs_of("config"), needs_of("config", accelerated=True)
+    alone, accelerated = Asked("config"), Asked("config", accelerated=True)
     for rule, wildcards in (("prune", LARGEST), ("terms", LARGEST), ("evaluate", LARGEST)):
         wildcards = {**wildcards, "method": "greedy"}
         shorter = accelerated.minutes(rule, wildcards, 1) < alone.minutes(rule, wildcards, 1)
@@ -59,16 +69,19 @@ def test_an_accelerator_shortens_what_runs_on_it_and_nothing_else() -> None:
     assert accelerated.minutes("pretrain", TABLE1, 1) < LONGEST
 
 
-def test_a_job_runs_where_snakemake_runs_or_says_what_it_needs() -> None:
-    rules = {}
-    for path in (ROOT / "workflow/rules").glob("*.smk"):
-        for text in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
-            if "shell:" in text:
-                name = text.split(":")[0]
-                rules[name] = f'**needs("{name}")' in text
-                assert rules[name] != ("localrule: True" in text), name
-    assert rules["pretrain"]
-    assert not rules["collect"]
+def test_a_job_runs_where_snakemake_runs_or_says_what_it_needs(project: Project) -> None:
+    """A rule that names no memory would get Snakemake's default, whatever it holds."""
+    said = project.snakemake(*CLUSTER, "--quiet", "host", "-n", "-p").stdout
+    jobs = re.findall(r"^rule (\w+):\n(.*?)\n\n", said, re.MULTILINE | re.DOTALL)
+    assert {name for name, _ in jobs} > {"pretrain", "prune", "evaluate", "draw_figure1", "report"}
+    stages = Asked("config").stages
+    for name, text in jobs:
+        elsewhere = name in stages and not stages[name].local
+        assert bool(re.search(r"resources: .*mem_mb=\d+.*runtime=\d+", text)) == elsewhere, name
+    # A figure is drawn, and a stage of seconds is run, where Snakemake runs.
+    figures, staged = ((ROOT / f"workflow/rules/{name}.smk").read_text() for name in ("figures", "stages"))
+    assert "localrule: True" in figures
+    assert "localrule: stage.local" in staged
 
 
 def test_the_profile_of_a_cluster_has_what_that_of_one_machine_has() -> None:

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,18 +15,19 @@ import pytest
 import torch
 import yaml
 from chain import Chain
-from conftest import ROOT, Project
 from deep_jobs import Jobs, left, tensors
+from free_jobs import read_json
+from project import ROOT, Project
 from torch import Tensor
 from torch.nn import functional
-from warm_python import warm_python
 
-from goodsubnet import artifacts, cli
-from goodsubnet.audit import Audit
+from goodsubnet import cli, preflight
 from goodsubnet.errors import UserError
-from goodsubnet.importing import import_checkpoints
+from goodsubnet.exchange.importing import import_checkpoints
+from goodsubnet.networks.architectures.own_file import described
 from goodsubnet.networks.files import load
-from goodsubnet.networks.own import described
+from goodsubnet.runtime import artifacts
+from goodsubnet.runtime.audit import Audit
 from goodsubnet.settings import load_configuration
 
 EXAMPLE = Path("examples/own_network")
@@ -57,18 +57,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("own"))
     shutil.copytree(ROOT / EXAMPLE, project.folder / EXAMPLE)
     project.settings = small_example()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        warm_python(Path(folder)) as path,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv("PATH", path)
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.folder)
         project.snakemake("subset_all")
         with pytest.raises(
             UserError, match=r"networks\.small_cnn_elsewhere\.checkpoints: .*20\.safetensors is missing; br"
         ):
-            Chain(load_configuration(project.settings)).products_by_name("own_elsewhere")
+            preflight.check_checkpoints(load_configuration(project.settings), "own_elsewhere")
         subprocess.run([sys.executable, EXAMPLE / "train.py", "--checkpoints", *map(str, MARKS)], check=True)
         sources = [str(path) for path in Path("results/own_loop").glob("*/*/*.pt")]
         names = ["--configuration", "config/config.yaml", "--network", "small_cnn_elsewhere"]
@@ -170,24 +165,25 @@ def test_another_checkpoint_makes_its_own_cell_again(here: Project) -> None:
     import_example(here, 20, source=40)
     assert here.plan(*TABLES) == {"adopt": 1, "prune": 1, "finetune": 1, "evaluate": 1, "collect": 1}
     # Where Snakemake's memory was lost, the table is refused.
-    (plan,) = here.folder.glob("results/own_elsewhere/plan/evaluations/" + "[0-9a-f]" * 12 + ".json")
+    (plan,) = here.folder.glob("results/own_elsewhere/plan/collect/" + "[0-9a-f]" * 12 + ".json")
     audit = Audit(json.loads(plan.read_text()))
-    collect.gather(audit)
+    audit.check()
+    assert collect.gather(audit) == []
     adopted = "results/own_elsewhere/pretrain/small_cnn_elsewhere/examples-100/seed-0/iteration-20.safetensors"
     assert audit.unfit[adopted] == f"made from another foreign than {IMPORTED.format(20)} as it is today"
     cell = "small_cnn_elsewhere/examples-100/seed-0/iteration-20"
     assert all(cell in path for path in audit.unfit)
     artifacts.sidecar(IMPORTED.format(40)).unlink()
     with pytest.raises(UserError, match=r"iteration-40\.safetensors was not imported"):
-        Chain(load_configuration(here.settings)).check_networks("own_elsewhere")
+        preflight.check_checkpoints(load_configuration(here.settings), "own_elsewhere")
 
 
 def test_another_normalisation_takes_the_checkpoints_up_again(here: Project) -> None:
-    def settings() -> list[dict]:
+    def settings() -> list[str]:
         chain = Chain(load_configuration(here.settings))
         names = {"experiment": "own_elsewhere", "network": "small_cnn_elsewhere"}
-        prune = chain.settings("prune", **names, method="greedy_50")
-        return [chain.settings("adopt", **names), chain.settings("subset", experiment="own_elsewhere"), prune]
+        prune = chain.settings("prune", {**names, "method": "greedy_50"})
+        return [chain.settings("adopt", names), chain.settings("subset", {"experiment": "own_elsewhere"}), prune]
 
     before = settings()
     here.settings["networks"]["small_cnn_elsewhere"]["mean"] = [0.4]
@@ -233,14 +229,15 @@ def jobs_of(folder: Path, network: str) -> Jobs:
     )
     chain, jobs = Chain(configuration), Jobs(folder)
     jobs.configuration = configuration
-    jobs.settings = {
-        "prepare": chain.settings("prepare", dataset="digits"),
-        "subset": chain.settings("subset", experiment="small"),
-        "pretrain": chain.settings("pretrain", **names),
-        "adopt": chain.settings("adopt", experiment="other", network="elsewhere"),
-        "prune": chain.settings("prune", **names, method=method),
-        "evaluate": chain.settings("evaluate", **names),
+    asked = {
+        "prepare": chain.settings("prepare", {"dataset": "digits"}),
+        "subset": chain.settings("subset", {"experiment": "small"}),
+        "pretrain": chain.settings("pretrain", names),
+        "adopt": chain.settings("adopt", {"experiment": "other", "network": "elsewhere"}),
+        "prune": chain.settings("prune", {**names, "method": method}),
+        "evaluate": chain.settings("evaluate", {**names, "method": method}),
     }
+    jobs.settings = {stage: json.loads(settings) for stage, settings in asked.items()}
     jobs.prepare()
     jobs.subset(100)
     return jobs
@@ -271,7 +268,7 @@ def test_the_same_weights_from_elsewhere_give_the_same_bytes(
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():
         assert tensor.tobytes() == theirs[name].tobytes(), name
-    dense, again = (artifacts.read_json(path.with_suffix(".dense.json")) for path in (trained, adopted))
+    dense, again = (read_json(path.with_suffix(".dense.json")) for path in (trained, adopted))
     dense.pop("learning_rate_per_neuron", None)
     assert again == pytest.approx(dense, rel=1e-6)
     pruned = [jobs.prune(f"pruned-{name}", path) for name, path in (("here", trained), ("there", adopted))]
@@ -337,18 +334,18 @@ def test_a_checkpoint_that_does_not_fit(
 
 def test_a_wrong_file_of_a_network_stops_before_any_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    chain = Chain(load_configuration(small_example()))
+    configuration = load_configuration(small_example())
     with pytest.raises(
         UserError, match=r"networks\.small_cnn\.file: examples/own_network/network\.py is missing"
     ) as error:
-        chain.check_folders()
+        preflight.check(configuration)
     assert "\n" not in str(error.value)
     EXAMPLE.mkdir(parents=True)
     (EXAMPLE / "network.py").write_text("def build(classes, depth): pass\n")
     with pytest.raises(
         UserError, match=r"networks\.small_cnn\.file: .* build asks for depth, and is given classes and"
     ):
-        chain.check_folders()
+        preflight.check(configuration)
 
 
 def test_a_network_that_cannot_be_built_ends_its_job_before_any_training(

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from project import Project
 
 # What follows the evaluations whenever one of them was made or remade.
 TABLES = {"plan": 1, "collect": 1, "answers": 1, "required_pretraining": 1}
@@ -100,7 +100,7 @@ def test_two_values_that_swap_run_their_stage_again(run: Project) -> None:
 def test_the_selections_code_prunes_again_and_trains_nothing(run: Project) -> None:
     run.experiment["methods"] = ["random", "greedy"]
     run.snakemake()
-    edit(run.code / "src/goodsubnet/methods/greedy.py", "candidates.loss,", "str(candidates.loss),")
+    edit(run.code / "src/goodsubnet/pruning/methods/greedy.py", "candidates.loss,", "str(candidates.loss),")
     assert run.plan() == {"prune": 6, "evaluate": 6, "terms": 6, **TABLES, **THEORY, **METHODS, "plan": 3}
     # The code that every method reaches prunes with both of them.
     edit(run.code / "src/goodsubnet/selection/losses.py", "import numpy as np", "import numpy as np\n\nUNUSED = 1")
@@ -109,7 +109,7 @@ def test_the_selections_code_prunes_again_and_trains_nothing(run: Project) -> No
 
 
 def test_the_code_of_a_plot_only_redraws(run: Project) -> None:
-    edit(run.code / "scripts/curves.py", '("png", "pdf")', '("pdf", "png")')
+    edit(run.code / "src/goodsubnet/plots/figures/curves.py", '["evaluations"],', '["evaluations"].copy(),')
     assert run.plan() == {"draw_curves": 1, "verdict": 1}
 
 
@@ -151,7 +151,7 @@ def test_comments_and_docstrings_run_nothing(run: Project) -> None:
 
 
 def test_infrastructure_runs_nothing(run: Project) -> None:
-    edit(run.code / "src/goodsubnet/jobs.py", "interval: float = 10.0", "interval: float = 11.0")
+    edit(run.code / "src/goodsubnet/runtime/progress.py", "interval: float = 10.0", "interval: float = 11.0")
     run.settings["save_every"] = {"seconds": 5.0}
     run.settings["device"] = "cpu"
     assert run.plan() == {}

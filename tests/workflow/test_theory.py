@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Project
+from project import Project
 from scipy.spatial.distance import pdist
 from test_plans import edit
 
-from goodsubnet import artifacts
 from goodsubnet.networks.two_layer import neuron_outputs
+from goodsubnet.runtime import artifacts
 
 GRIDS = {
     "smallest_singular_values": {"examples": [5, 8], "inputs": [4], "widths": [80, 120, 160], "draws": 2},
@@ -177,12 +177,12 @@ def test_figures_2_and_3_come_with_their_tables_and_a_report(finished: Project) 
         assert (folder / f"figures/figure{number}.png").read_bytes().startswith(b"\x89PNG")
         assert (folder / f"figures/figure{number}.pdf").read_bytes().startswith(b"%PDF")
     assert "Figure 3" in (folder / "report.html").read_text()
-    fits = rows(finished, "random_matrices/figures/figure2.fits.csv")
+    fits = rows(finished, "random_matrices/singular_values.fits.csv")
     assert [row["examples"] for row in fits] == ["5", "8"]
     for row in fits:
         assert float(row["low"]) <= float(row["exponent"]) <= float(row["high"])
     kappa = {
-        (row["examples"], row["width"]): row["mean"] for row in rows(finished, "random_matrices/figures/figure3.csv")
+        (row["examples"], row["width"]): row["mean"] for row in rows(finished, "random_matrices/condition_numbers.csv")
     }
     assert kappa["10", "5"].startswith("not applicable (")
     assert math.isfinite(float(kappa["10", "20"]))
@@ -201,7 +201,7 @@ def test_what_a_change_makes_anew(run: Project) -> None:
     assert run.plan() == {"bounds": 1, "required_pretraining": 1, "thresholds": 1, **redrawn, **judged}
     run.settings["theory"] = {}
     run.settings["random_matrices"]["smallest_singular_values"]["examples"] = [5, 6, 8]
-    assert run.plan() == {"smallest_singular_values": 1, "draw_figure2": 1, **judged}
+    assert run.plan() == {"smallest_singular_values": 1, "singular_value_table": 1, "draw_figure2": 1, **judged}
     run.settings["random_matrices"] = GRIDS
     edit(run.code / "src/goodsubnet/theory/geometry.py", "total = np.zeros", "total = 0 + np.zeros")
     tables = {"plan": 2, "bounds": 1, "required_pretraining": 1, "thresholds": 1}

@@ -6,19 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, Project
 from deep_jobs import GREEDY, Jobs
+from project import ROOT, Project
 from test_plans import edit
-from warm_python import warm_python
 
-from goodsubnet import artifacts, cli
-from goodsubnet.verification import Chain
+from goodsubnet import cli
+from goodsubnet.runtime import artifacts
+from goodsubnet.runtime.verification import Lineage
 
 FIGURE = "results/small/figures/figure1.png"
 CELL = "tanh/examples-20/seed-{}/iteration-20"
@@ -62,13 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Project:
         **{"loss": "squared", "inputs": "unit_length", "iterations": 20, "checkpoints": [0, 20]},
         **{"batch_size": "full", "learning_rate": {"stable_fraction": 0.2}},
     }
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        warm_python(Path(folder)) as path,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv("PATH", path)
-        project.snakemake()
+    project.snakemake()
     return project
 
 
@@ -146,7 +139,7 @@ def test_every_file_is_in_some_chain(run: Project) -> None:
     """All that the run has made, but for what was asked for beside it: other forms of figures and tables."""
     with contextlib.chdir(run.folder):
         asked = ["results/small/report.html", "results/random_matrices/report.html", "results/report.html"]
-        chain = Chain([*asked, "results/claims.txt", "results/small/answers.txt"])
+        chain = Lineage([*asked, "results/claims.txt", "results/small/answers.txt"])
         chain.check()
         found = {path for made in chain.made for path in made.files}
         there = {str(path) for path in Path("results").rglob("*") if path.is_file()}

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-from conftest import ROOT, Project
+from project import ROOT, Project
 
-from goodsubnet import artifacts
 from goodsubnet.data.inputs import network_inputs
-from goodsubnet.fingerprint import fingerprint
-from goodsubnet.losses import accuracy, mean_loss, targets_of
 from goodsubnet.networks.two_layer import neuron_outputs
+from goodsubnet.runtime import artifacts
+from goodsubnet.runtime.fingerprint import fingerprint
+from goodsubnet.training.losses import accuracy, mean_loss, targets_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -14,17 +14,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project
 from deep_jobs import Jobs
+from free_jobs import read_json
+from project import ROOT, Project
 
-from goodsubnet import artifacts
-from goodsubnet.distributed import worker
-from goodsubnet.distributed.launch import _free_port
 from goodsubnet.errors import UserError
+from goodsubnet.runtime import artifacts
+from goodsubnet.runtime.workers.launch import _free_port
+from goodsubnet.stages import worker
 
 SETTINGS = {
     "pretrain": {
-        **{"kind": "two_layer", "experiment": "any", "network": "any", "loss": "logistic", "inputs": "unit_range"},
+        **{"experiment": "any", "network": "any", "loss": "logistic", "inputs": "unit_range"},
         **{"architecture": {"kind": "two_layer", "width": 300, "activation": "relu", "initialisation": "scaled"}},
         **{"batch_size": 16, "learning_rate": 0.05, "lr_scaling": "per_neuron", "threads": 1, "deterministic": True},
     },
@@ -40,7 +41,7 @@ ENDLESS = {"steps": 1_000_000}
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared digits, a sub-dataset and a checkpoint of a two-layer and of a deep network."""
     folder = tmp_path_factory.mktemp("digits")
-    two_layer = Jobs(folder, prepare={"groups": [list("01234"), list("56789")]})
+    two_layer = Jobs(folder, prepare={"dataset": {"source": "digits", "groups": [list("01234"), list("56789")]}})
     two_layer.prepare()
     two_layer.subset(200)
     two_layer.settings["pretrain"] = SETTINGS["pretrain"]
@@ -88,7 +89,7 @@ class Selection:
             with contextlib.suppress(OSError):
                 command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
                 # The agent's command has the worker's in it.
-                if b"goodsubnet.distributed.worker" in command and str(self.folder).encode() in command:
+                if b"goodsubnet.stages.worker" in command and str(self.folder).encode() in command:
                     variables = (entry / "environ").read_bytes().split(b"\0")
                     found |= {int(each[5:]): int(entry.name) for each in variables if each.startswith(b"RANK=")}
         return found
@@ -170,7 +171,7 @@ def test_two_workers_calibrate_as_one(digits: Path, tmp_path: Path) -> None:
     selection = Selection(digits, tmp_path, deep=True)
     selection.script = "calibrate"
     selection.settings = Jobs(tmp_path).settings["calibrate"]
-    found = [artifacts.read_json(selection.make("--workers", count, name=count)) for count in ("1", "2")]
+    found = [read_json(selection.make("--workers", count, name=count)) for count in ("1", "2")]
     assert found[0] == found[1]
 
 
@@ -333,7 +334,7 @@ def test_figure_4_end_to_end(tmp_path: Path) -> None:
     }
     project.snakemake()
     folder = tmp_path / "results/pruning_times"
-    with open(folder / "figures/figure4.csv") as file:
+    with open(folder / "times.csv") as file:
         rows = list(csv.DictReader(file))
     layers = ["layer1.0.conv1", "layer3.0.conv1", "two-layer network"]
     cells = [(row["what"], row["workers"], row["repetition"]) for row in rows]
@@ -348,9 +349,9 @@ def test_figure_4_end_to_end(tmp_path: Path) -> None:
     assert "Figure 4" in (folder / "report.html").read_text()
     project.settings["figures"] = {"dpi": 80}
     judged = {"claims": 1, "verdict": 1}
-    assert project.plan() == {"draw_figure4": 1, **judged}
+    assert project.plan() == {"draw_figure4": 1, "verdict": 1}
     project.settings["pruning_times"]["repetitions"] = 3
-    assert project.plan() == {"measure_pruning": 2, "draw_figure4": 1, **judged}
+    assert project.plan() == {"measure_pruning": 2, "pruning_times_table": 1, "draw_figure4": 1, **judged}
     project.settings["pruning_times"]["layers"]["blocks"] = ["layer7"]
     failed = project.snakemake("results/pruning_times/layers.json", check=False)
     assert failed.returncode != 0

@@ -4,32 +4,40 @@ import json
 import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.types import ExecMode
 
-ROOT = Path(workflow.basedir)
+# Not `workflow.basedir`, which inside a module is the folder of the workflow that imports this one.
+ROOT = Path(workflow.current_basedir).parents[1]
+# Another workflow imports this one, or includes it.
+IMPORTED = Path(str(workflow.main_snakefile)).resolve() != (ROOT / "Snakefile").resolve()
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "workflow")]
 # Jobs find the package beside the workflow, whether it was installed or not.
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT / "src"), os.getenv("PYTHONPATH")])))
 
-from arrays import arrays_of_equal_jobs
+import mending
 from chain import Chain
-from costs import Costs
-from needs import Needs
+from machine import Machine
 from progress import Reporter
-from scheduler import one_timer_at_a_time
-from stage_settings import as_json
-from goodsubnet import devices
+from asking import Requests
+from stages.base import Input
+from goodsubnet import preflight
 from goodsubnet.errors import UserError
-from goodsubnet.settings import Distributed, load_configuration
+from goodsubnet.runtime import devices, plugins
+from goodsubnet.settings import load_configuration
 
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/config.yaml"
+    configfile: "config/config.yaml" if Path("config/config.yaml").exists() else str(ROOT / "config/config.yaml")
 
+
+# A user's plug-ins lie beside the configuration.
+for path in workflow.configfiles:
+    plugins.add_folder(Path(os.path.relpath(Path(path).parent / plugins.FOLDER)))
 
 # Jobs go to other machines, as Snakemake itself sees it, or this is one of them.
 ELSEWHERE = workflow.resource_settings.nodes is not None or workflow.exec_mode != ExecMode.DEFAULT
@@ -42,28 +50,13 @@ def device():
     return devices.resolve(CONFIGURATION.device, os.environ)
 
 
-def check_nodes():
-    """Raises UserError where workers are to be spread over nodes that this run does not have."""
-    if ELSEWHERE or "SLURM_JOB_ID" in os.environ:
-        return
-    used = {name for experiment in CONFIGURATION.target_experiments for name in CHAIN.experiment(experiment).methods}
-    for name in sorted(used):
-        nodes = getattr(CONFIGURATION.methods[name], "nodes", 1)
-        if nodes > 1:
-            raise UserError(
-                f"methods.{name}.nodes: {nodes} are asked for, and this run stays on one machine; submit it "
-                "(snakemake --workflow-profile profiles/slurm, see docs/cluster.md), or set nodes: 1"
-            )
-
-
 try:
     CONFIGURATION = load_configuration(config)
-    CHAIN = Chain(CONFIGURATION)
-    CHAIN.check_folders()
-    CHAIN.check_style()
+    CHAIN = Chain(CONFIGURATION, on_cluster=ELSEWHERE)
+    preflight.check(CONFIGURATION)
+    preflight.check_nodes(CONFIGURATION, on_cluster=ELSEWHERE or "SLURM_JOB_ID" in os.environ)
     # Without a device to count, jobs that ask for one would run one after the other for nothing.
     GPU = int(device() == "cuda")
-    check_nodes()
 except UserError as error:
     raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}") from None
 
@@ -73,8 +66,7 @@ wildcard_constraints:
     experiment="[^/]+",
     network="[^/]+",
     method="[^/]+",
-    table="evaluations|bounds|methods|stopping",
-    part="layers|two_layer",
+    table="[a-z_]+",
     examples=r"\d+",
     seed=r"\d+",
     iteration=r"\d+",
@@ -86,87 +78,91 @@ def escaped(text):
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def script(name):
-    """The beginning of a shell command. `exec`: signals must reach Python, not a shell in between."""
-    return escaped(f"exec python {shlex.quote(os.path.relpath(ROOT / 'scripts' / name))}")
+# ---- what a rule asks its stage for
 
 
-# What no result depends on is part of the command, not of the parameters that Snakemake compares.
-DATA_DIR = escaped(f" --data-dir {shlex.quote(CONFIGURATION.data_dir)}")
-MACHINE = f"{DATA_DIR} --device {device() if ELSEWHERE else CONFIGURATION.device} --readers {CONFIGURATION.readers}"
-WORKERS = " --workers {resources.workers} --nodes {resources.nodes} --graph {resources.graph}"
-SAVE_EVERY = (
-    f" --save-seconds {CONFIGURATION.save_every.seconds}"
-    f" --save-iterations {CONFIGURATION.save_every.iterations or 0}"
-)
+def inputs_of(stage):
+    """Input functions by name. An input that a job does not have is an empty list."""
+    return {name: partial(one_input, stage.name, name) for name in CHAIN.names_of_inputs(stage)}
 
 
-SNAKEFILE = escaped(
-    f" --snakefile {shlex.quote(str(workflow.main_snakefile))} --configuration {shlex.quote(json.dumps(config))}"
-)
+def one_input(stage, name, wildcards):
+    try:
+        return CHAIN.input_of(stage, name, dict(wildcards.items()))
+    except KeyError:
+        # As Snakemake tries paths of names that the configuration does not have.
+        raise WorkflowError(f"{stage}: the configuration has no {dict(wildcards.items())}") from None
 
 
-def stage_settings(stage, *names):
-    """A parameter: the settings of a stage as JSON, for the wildcards that choose among named entries."""
-    return lambda wildcards: as_json(CHAIN.settings(stage, **{name: wildcards[name] for name in names}))
+def outputs_of(stage):
+    """Outputs by name, the provenance last."""
+    paths = {name: shown(output, CHAIN.pattern(stage.name, output.suffix)) for name, output in stage.outputs.items()}
+    if "kept" in stage.given and CONFIGURATION.keep_checkpoints == "last":
+        # Snakemake deletes a checkpoint once nothing needs it.
+        first = next(iter(paths))
+        paths[first] = temp(paths[first])
+    return paths | {"provenance": CHAIN.pattern(stage.name, ".provenance.json")}
 
 
-def dataset_of(wildcards):
-    return f"{CHAIN.data}.safetensors".format(dataset=CHAIN.experiment(wildcards.experiment).dataset)
+def shown(output, path):
+    """A path, with what the report says of it."""
+    if output.shown is None:
+        return path
+    target = "{experiment}" if "{experiment}" in path else path.split("/")[-2]
+    labels = {"what": output.shown.what, "form": "table"}
+    return report(path, caption=f"../report/{output.shown.caption}.rst", category=target, labels=labels)
 
 
-def evaluation_gpu(wildcards):
-    """A subnetwork of a two-layer network is too small for a device."""
-    return GPU if CONFIGURATION.kind_of(wildcards.experiment) == "deep" else 0
+def log_of(path):
+    """Where a job's log lies. path: of its output, without root and suffix."""
+    return f"{escaped(CHAIN.root)}/logs/{path}.log"
 
 
-def evaluation_threads(wildcards):
-    return CONFIGURATION.threads.prune if CONFIGURATION.kind_of(wildcards.experiment) == "deep" else 1
+REQUESTS = Requests(accelerated=GPU > 0)
 
 
-NEEDS = Needs(CHAIN, accelerated=GPU > 0)
-
-
-def needs(rule):
-    """Resources: the memory in MB and the minutes that a job of this rule asks for, more with each attempt."""
-    return {
-        "mem_mb": lambda wildcards, attempt: NEEDS.memory(rule, wildcards, attempt),
-        "runtime": lambda wildcards, attempt: NEEDS.minutes(rule, wildcards, attempt),
+def resources_of(stage):
+    """Which stage it is; memory in MB and minutes, more with each attempt; accelerators; and who selects together."""
+    named = {"stage": stage.name}
+    if stage.local:
+        return named
+    asked = named | {
+        "mem_mb": lambda wildcards, attempt: REQUESTS.memory(stage, dict(wildcards.items()), attempt),
+        "runtime": lambda wildcards, attempt: REQUESTS.minutes(stage, dict(wildcards.items()), attempt),
+        "gpu": lambda wildcards: GPU * stage.devices(wildcards),
     }
+    if "workers" not in stage.given:
+        return asked
+    alone = {"workers": lambda wildcards: stage.workers(wildcards), "nodes": 1, "graph": "all"}
+    return asked | (SELECTING if "method" in stage.wildcards() else alone)
 
 
-def processes_of(wildcards):
-    """How many processes train a network together."""
-    return getattr(CHAIN.experiment(wildcards.experiment).pretrain, "processes", 1)
+def settings_of(stage):
+    """A parameter: all that the result depends on beside the inputs, for the wildcards that choose."""
+    return lambda wildcards: CHAIN.settings(stage.name, wildcards)
 
 
-def workers_of(wildcards):
-    """How many processes select together."""
-    return worker_settings(wildcards).workers
+def threads_of(stage):
+    return lambda wildcards: stage.threads(wildcards)
 
 
-def worker_settings(wildcards):
-    """The keys of Algorithm 2 of the method that the wildcards name; of one without them their defaults."""
-    method = CONFIGURATION.methods[wildcards.method]
-    return method if isinstance(method, Distributed) else Distributed()
-
-
+# How many processes select together, and how they talk. No result depends on it; so these are resources, not parameters
+# that Snakemake compares.
 def over_nodes(value):
     """A resource that Slurm is told only where the workers are spread over several nodes; None is left out."""
     return lambda wildcards, threads: (
-        value(worker_settings(wildcards).nodes, threads) if (worker_settings(wildcards).nodes > 1) else None
+        value(distributed(wildcards).nodes, threads) if distributed(wildcards).nodes > 1 else None
     )
 
 
-# How many processes Figure 4 needs.
-MOST_WORKERS = max(CONFIGURATION.pruning_times.workers)
+def distributed(wildcards):
+    return CONFIGURATION.distributed(wildcards.method)
 
-# No result depends on the workers; so they are resources, not parameters that Snakemake compares.
+
 SELECTING = {
-    "gpu": lambda wildcards: GPU * workers_of(wildcards),
-    "workers": workers_of,
-    "graph": lambda wildcards: worker_settings(wildcards).graph,
-    "nodes": lambda wildcards: worker_settings(wildcards).nodes,
+    "workers": lambda wildcards: distributed(wildcards).workers,
+    "graph": lambda wildcards: distributed(wildcards).graph,
+    "nodes": lambda wildcards: distributed(wildcards).nodes,
     # One torchrun on each node, started by the job itself and not by Slurm's plugin (which calls that `mpi`).
     "mpi": over_nodes(lambda nodes, threads: "srun"),
     "tasks": over_nodes(lambda nodes, threads: nodes),
@@ -175,23 +171,72 @@ SELECTING = {
 }
 
 
-def kept(path):
-    """A checkpoint: with `keep_checkpoints: last` Snakemake deletes it once nothing needs it."""
-    return temp(path) if CONFIGURATION.keep_checkpoints == "last" else path
+# ---- the command of a job
 
 
-# Its sidecar says so: a checkpoint that is gone was not lost.
-KEPT = " --temporary" if CONFIGURATION.keep_checkpoints == "last" else ""
+def script(name):
+    """The beginning of a shell command. `exec`: signals must reach Python, not a shell in between."""
+    return escaped(f"exec python {shlex.quote(os.path.relpath(ROOT / 'scripts' / name))}")
 
 
-def of_targets(paths):
-    """`paths` of each experiment that the configuration names in `targets`."""
-    return [path for experiment in CONFIGURATION.target_experiments for path in paths(experiment)]
+# What no result depends on is part of the command, not of the parameters that Snakemake compares.
+DATA_DIR = escaped(f" --data-dir {shlex.quote(CONFIGURATION.data_dir)}")
+DEVICE = device() if ELSEWHERE else CONFIGURATION.device
+GIVEN = {
+    "data_dir": DATA_DIR,
+    "machine": f"{DATA_DIR} --device {DEVICE} --readers {CONFIGURATION.readers}",
+    "workers": " --workers {resources.workers} --nodes {resources.nodes} --graph {resources.graph}",
+    "saving": f" --save-seconds {CONFIGURATION.save_every.seconds}"
+    f" --save-iterations {CONFIGURATION.save_every.iterations or 0}",
+    # Its sidecar says so: a checkpoint that is gone was not lost.
+    "kept": " --temporary" if CONFIGURATION.keep_checkpoints == "last" else "",
+    "snakefile": escaped(
+        f" --snakefile {shlex.quote(str(ROOT / 'Snakefile'))} --configuration {shlex.quote(json.dumps(config))}"
+    ),
+}
 
 
-def if_target(target, path):
-    """`path` where the configuration names the target."""
-    return [path] if target in CONFIGURATION.targets else []
+def command(stage):
+    """The command of a stage's script: what it is given, its inputs, and the wildcards that it is told."""
+    given = "".join(GIVEN[name] for name in stage.given)
+    # With `=`, an input that is not there is an empty argument, not a missing one.
+    inputs = "".join(
+        f" --{name.replace('_', '-')}{'=' if isinstance(needed, Input) else ' '}{{input.{name}:q}}"
+        for name, needed in stage.inputs.items()
+    )
+    told = "".join(f" --{name} {{wildcards.{name}:q}}" for name in stage.passed)
+    output = f" --settings {{params.settings:q}} --output {{output.{next(iter(stage.outputs))}:q}}"
+    return f"{script(stage.name + '.py')}{given}{inputs}{told}{output} > {{log:q}} 2>&1"
+
+
+def command_of(name):
+    """The command of the stage called `name`. Snakemake asks twice: as a rule is defined, when no resource has a value
+    yet, and as a job starts, when the loop over the rules has ended."""
+    return command(CHAIN.stages[name] if isinstance(name, str) else stage)
+
+
+# ---- figures
+
+FIGURE = f"{escaped(CHAIN.root)}/{{{{experiment}}}}/figures/{{}}.{{}}"
+
+
+def tables_of(figure):
+    """The tables that a figure is drawn from."""
+    return lambda wildcards: [CHAIN.table(table, wildcards.experiment) or [] for table in figure.tables]
+
+
+def settings_of_figure(figure):
+    """A parameter, as for a stage."""
+    return lambda wildcards: CHAIN.figure_settings(figure.name, wildcards.experiment)
+
+
+# ---- targets
+
+
+def of_targets(stage, suffix=""):
+    """All files of a stage that the experiments among the targets have."""
+    experiments = CONFIGURATION.target_experiments
+    return list(dict.fromkeys(path for name in experiments for path in CHAIN.paths_of(stage, name, suffix)))
 
 
 def by_name(experiment):
@@ -199,6 +244,8 @@ def by_name(experiment):
 
     def products(wildcards):
         try:
+            preflight.check_architectures(CONFIGURATION, experiment)
+            preflight.check_checkpoints(CONFIGURATION, experiment)
             return CHAIN.products_by_name(experiment)
         except UserError as error:
             raise WorkflowError(str(error)) from None
@@ -206,12 +253,9 @@ def by_name(experiment):
     return products
 
 
-def of_experiment(paths):
-    """`paths` of the experiment that the wildcards name."""
-    return lambda wildcards: paths(wildcards.experiment)
-
-
 if workflow.exec_mode == ExecMode.DEFAULT and not workflow.remote_exec:
-    one_timer_at_a_time()
-    arrays_of_equal_jobs()
-    logger.addFilter(Reporter(workflow, Costs(CHAIN, accelerated=GPU > 0)))
+    mending.one_timer_at_a_time()
+    mending.arrays_of_equal_jobs(workflow, [stage.name for stage in CHAIN.stages.values() if stage.arrays])
+    # The workflow that imports this one tells of its run itself.
+    if not IMPORTED:
+        logger.addFilter(Reporter(workflow, CHAIN, Machine(accelerated=GPU > 0)))

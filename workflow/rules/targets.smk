@@ -3,27 +3,27 @@
 
 rule prepare_all:
     input:
-        of_targets(CHAIN.prepared),
+        of_targets("prepare"),
 
 
 rule subset_all:
     input:
-        of_targets(CHAIN.subsets),
+        of_targets("subset"),
 
 
 rule pretrain_all:
     input:
-        of_targets(CHAIN.dense_measurements),
+        of_targets("pretrain", ".dense.json"),
 
 
 rule prune_all:
     input:
-        of_targets(CHAIN.subnetworks),
+        of_targets("prune"),
 
 
 rule evaluate_all:
     input:
-        of_targets(CHAIN.evaluations),
+        of_targets("evaluate"),
 
 
 # And a rule for each experiment of the configuration, in `targets` or not: snakemake figure1_plain

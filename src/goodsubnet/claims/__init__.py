@@ -5,8 +5,8 @@
     page = as_html(judgements, verdicts, figures, ...)        (goodsubnet.claims.page)
 
 `results` has an `ExperimentResults` for each experiment of the configuration, with tables where it ran; the other
-arguments are the tables of figure2.fits.csv, figure3.csv and figure4.csv, or None. Nothing in them raises: what is
-missing, empty or wrong becomes "not run" or "undecided", with words.
+arguments are the tables singular_values.fits.csv, condition_numbers.csv and times.csv, or None. Nothing in them raises:
+what is missing, empty or wrong becomes "not run" or "undecided", with words.
 
 A judgement is a row with the columns `rows.COLUMNS`:
 - `claim` (1 to 13), `part` (what of it), `statement`;
@@ -20,12 +20,13 @@ A judgement is a row with the columns `rows.COLUMNS`:
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import pandas as pd
 
 from goodsubnet.claims import accuracy, pretraining, theory
 from goodsubnet.claims.inputs import ExperimentResults
-from goodsubnet.claims.rows import CLAIMS, COLUMNS, overall
+from goodsubnet.claims.rows import CLAIMS, COLUMNS, Judgement, overall
 
 __all__ = ["CLAIMS", "ExperimentResults", "judge", "summary"]
 
@@ -68,5 +69,8 @@ def summary(judgements: pd.DataFrame) -> pd.DataFrame:
     text = [name for name in ("part", "experiment", "method", "lr_scaling", "reason") if name in judgements]
     judgements = judgements.fillna(dict.fromkeys(text, ""))
     return pd.DataFrame(
-        [overall(int(claim), rows.to_dict("records")) for claim, rows in judgements.groupby("claim", sort=True)]
+        [
+            overall(int(cast(int, claim)), cast(list[Judgement], rows.to_dict("records")))
+            for claim, rows in judgements.groupby("claim", sort=True)
+        ]
     )

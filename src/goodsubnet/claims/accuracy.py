@@ -1,16 +1,33 @@
 """Claims on the accuracy of subnetworks: 1, 4 (its first part), 5, 11 and 13. What is measured: docs/claims.md."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TypeAlias, cast
 
 import numpy as np
+import pandas as pd
 
-from goodsubnet.claims.inputs import ExperimentResults, NotAsked, dense_parameters, narrowest_and_widest, networks_of
-from goodsubnet.claims.rows import Measured, Question, example_words, over_experiments, seed_means
+from goodsubnet.claims.inputs import (
+    ExperimentResults,
+    Network,
+    NotAsked,
+    dense_parameters,
+    narrowest_and_widest,
+    networks_of,
+)
+from goodsubnet.claims.rows import (
+    Choice,
+    Judgement,
+    Measure,
+    Measured,
+    Question,
+    example_words,
+    over_experiments,
+    seed_means,
+)
 from goodsubnet.claims.statistics import LEVEL, Line, over_seeds
 from goodsubnet.errors import UserError
 
-Rows = Iterator[dict[str, Any]]
+Rows: TypeAlias = Iterator[Judgement]
 
 INITIAL_MARGIN = 0.01
 FLAT_BAND = 0.005
@@ -32,7 +49,7 @@ def at_initialisation(results: Sequence[ExperimentResults]) -> Rows:
                 results,
                 measure,
                 lacking,
-                lambda each, method, key=key: each.kind == "two_layer" and stops_at(each, method) == key,
+                cast(Choice, lambda each, method, key=key: each.kind == "two_layer" and stops_at(each, method) == key),
             )
 
 
@@ -50,7 +67,7 @@ def narrower_is_better(results: Sequence[ExperimentResults]) -> Rows:
 def under_both_scalings(
     question: Question,
     results: Sequence[ExperimentResults],
-    measure: Callable[[ExperimentResults, str], Measured],
+    measure: Measure,
     table: str = "evaluations",
 ) -> Rows:
     """A question to two-layer experiments, where the scaling of the learning rate decides it."""
@@ -60,10 +77,13 @@ def under_both_scalings(
             results,
             measure,
             f"{example_words(experiment)}, with lr_scaling: {scaling}",
-            lambda each, method, scaling=scaling: each.kind == "two_layer" and each.lr_scaling == scaling,
+            cast(
+                Choice,
+                lambda each, method, scaling=scaling: each.kind == "two_layer" and each.lr_scaling == scaling,
+            ),
             table,
         )
-        yield from ({**row, "lr_scaling": scaling} for row in rows)
+        yield from (cast(Judgement, {**row, "lr_scaling": scaling}) for row in rows)
 
 
 def beats_the_dense_network(results: Sequence[ExperimentResults]) -> Rows:
@@ -76,12 +96,12 @@ def beats_the_dense_network(results: Sequence[ExperimentResults]) -> Rows:
             results,
             _earlier_minus_dense,
             example_words("figure1" if kind == "two_layer" else "table1"),
-            lambda each, method, kind=kind: each.kind == kind,
+            cast(Choice, lambda each, method, kind=kind: each.kind == kind),
         )
 
 
 def flat_on_imagenet(results: Sequence[ExperimentResults]) -> Rows:
-    """Claim 11: a row a network and method."""
+    """Claim 11: one row per network and method."""
     statistic = "accuracy of the last checkpoint minus two thirds of pre-training"
     line = Line(-FLAT_BAND, FLAT_BAND)
     chosen = [each for each in results if each.paper_table == "table2"]
@@ -96,11 +116,15 @@ def flat_on_imagenet(results: Sequence[ExperimentResults]) -> Rows:
             try:
                 networks = networks_of(each.evaluations, method, each.accuracy)
             except UserError as error:
-                yield question.attempted(each.name, lambda error=error: _raise(error), **names)
+                yield question.attempted(
+                    each.name, cast(Callable[[], Measured], lambda error=error: _raise(error)), **names
+                )
                 continue
             for network in networks:
                 question = Question(11, network.name, statistic, line, "accuracy")
-                yield question.attempted(each.name, lambda network=network: _last_third(network), **names)
+                yield question.attempted(
+                    each.name, cast(Callable[[], Measured], lambda network=network: _last_third(network)), **names
+                )
     if not any(each.greedy for each in chosen):
         yield Question(11, "", statistic, line, "accuracy").not_run(lacking)
 
@@ -158,7 +182,7 @@ def _narrowest_minus_widest(results: ExperimentResults, method: str) -> Measured
     return seed_means((last[narrow] - last[wide]).mean(axis=1), _width_words(networks, narrow, wide))
 
 
-def _width_words(networks: Sequence, narrow: int, wide: int) -> str:
+def _width_words(networks: Sequence[Network], narrow: int, wide: int) -> str:
     return f"widths {networks[narrow].width:,.0f} and {networks[wide].width:,.0f}"
 
 
@@ -181,7 +205,7 @@ def _earlier_minus_dense(results: ExperimentResults, method: str) -> Measured:
     return seed_means(np.median(differences, axis=1), note)
 
 
-def _last_third(network) -> Measured:
+def _last_third(network: Network) -> Measured:
     iterations = network.trials.iterations
     (at,) = np.nonzero(iterations * 3 == iterations[-1] * 2)
     if not len(at):
@@ -192,7 +216,7 @@ def _last_third(network) -> Measured:
 
 def _relative_smallest_minus_largest(results: ExperimentResults, method: str) -> Measured:
     networks = networks_of(results.evaluations, method, results.accuracy)
-    small, large = dense_parameters(results.evaluations, method, networks)
+    small, large = dense_parameters(cast(pd.DataFrame, results.evaluations), method, networks)
     last = np.stack([each.trials.values[..., -1] for each in networks])
     dense = _stacked(results, method, f"dense_{results.accuracy}")[..., -1]
     if (dense == 0).any():

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
-from goodsubnet.analysis import CELL, GROUP, Trials, grouped_trials, require_columns
 from goodsubnet.errors import UserError
+from goodsubnet.results.analysis import CELL, GROUP, Trials, grouped_trials, require_columns
 
 
 class NotAsked(UserError):
@@ -37,7 +37,7 @@ class ExperimentResults:
     source: str = ""
     title: str = ""
     examples: tuple[int, ...] = ()
-    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    methods: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     lr_scaling: str | None = None
     loss: str = ""
     inputs: str = ""
@@ -93,7 +93,7 @@ def networks_of(
     rows = rows_of(table, method, [column], what)
     found = []
     for names, trials in grouped_trials(rows, column, largest):
-        width = float("nan") if pd.isna(names["width"]) else float(names["width"])
+        width = float("nan") if pd.isna(cast(float, names["width"])) else float(cast(float, names["width"]))
         found.append(Network(str(names["network"]), width, trials))
     for each in found[1:]:
         if not all(np.array_equal(*pair) for pair in zip(each.trials[:3], found[0].trials[:3], strict=True)):

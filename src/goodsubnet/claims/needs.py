@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from goodsubnet.analysis import Trials, first_crossing
 from goodsubnet.claims.inputs import NotAsked
+from goodsubnet.results.analysis import Trials, first_crossing
 
 PLATEAU_MARGIN = 0.01
 EARLY, SHOWN, LATE = -1, 0, 1

@@ -3,20 +3,20 @@
 import base64
 import html
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple, TypeAlias, TypeGuard, cast
 
 import pandas as pd
 
-from goodsubnet.answers import ONE_CHECKPOINT
 from goodsubnet.claims.statistics import FAILS, HOLDS, NOT_RUN, UNDECIDED
+from goodsubnet.results.answers import ONE_CHECKPOINT
 
 SIGNS = {HOLDS: ("✓", "holds"), FAILS: ("✗", "fails"), UNDECIDED: ("?", "undecided"), NOT_RUN: ("–", "not-run")}
 COUNTED = {HOLDS: "hold", FAILS: "do not hold", UNDECIDED: "undecided", NOT_RUN: "not run"}
 SHORT = 28
 WHOLE = ("examples", "enough_at", "low", "high", "iteration", "total_iterations", "seeds")
 SHARES = ("share_saved", "saved", "cost_share")
-HEADINGS = {
+HEADINGS: dict[Hashable, str] = {
     **{"enough_at": "enough at iteration", "total_iterations": "of", "share_saved": "pre-training saved"},
     **{"regret": "accuracy below the best", "end_regret": "that at the end", "cost_share": "cost, of the training's"},
 }
@@ -95,6 +95,10 @@ class Picture(NamedTuple):
 
 
 Figures = Mapping[tuple[str, str], tuple[str, bytes | None, str]]
+_Pictures: TypeAlias = Mapping[tuple[str, str], Picture]
+_Places: TypeAlias = Mapping[tuple[str, str], str]
+# A judgement or a verdict as it comes from the table.
+_Row: TypeAlias = dict[str, Any]
 
 
 def as_html(
@@ -108,7 +112,7 @@ def as_html(
     """The page. judgements, verdicts: of `claims.judge` and `claims.summary`.
 
     figures: (experiment, key of the figure, as in the judgements) -> `Picture`; an experiment of "" is all of them.
-    Each is embedded once, and every judgement links to its own. answers: a row an experiment, network and number of
+    Each is embedded once, and every judgement links to its own. answers: one row per experiment, network and number of
     examples, with `enough_at`, `low` and `high` in iterations, `share_saved` in [0, 1], `accuracy_lost`, `note`; those
     of one checkpoint are left out. stopping: how the stopping rules did, any columns (`stopping.scores.overview`).
     links: words -> address, to the experiments' reports.
@@ -133,7 +137,7 @@ def as_html(
     return PAGE.format(style=STYLE, body="\n".join(parts))
 
 
-def effect_words(row: Mapping[str, Any]) -> str:
+def effect_words(row: Mapping[str, object]) -> str:
     """The effect with its interval, and the line: "0.51 (0.32 or more), 3 seeds; holds where above 0"; may be empty."""
     if not _is_number(row["effect"]):
         return ""
@@ -161,9 +165,9 @@ def _head(verdicts: pd.DataFrame) -> str:
     )
 
 
-def _claims(verdicts: pd.DataFrame, pictures: Figures, places: Mapping) -> str:
+def _claims(verdicts: pd.DataFrame, pictures: _Pictures, places: _Places) -> str:
     items = []
-    for row in verdicts.to_dict("records"):
+    for row in cast(list[_Row], verdicts.to_dict("records")):
         words, reason = effect_words(row), row["reason"]
         if row["verdict"] == UNDECIDED and _said(row["judgement_reason"]):
             reason += f". Why: {row['judgement_reason']}"
@@ -179,13 +183,13 @@ def _claims(verdicts: pd.DataFrame, pictures: Figures, places: Mapping) -> str:
     return f"<ol class='claims'>{''.join(items)}</ol>"
 
 
-def _links(row: Mapping[str, Any], pictures: Figures, places: Mapping) -> str:
+def _links(row: _Row, pictures: _Pictures, places: _Places) -> str:
     key = _figure_of(row, pictures)
     found = [f"<a href='#{places[key]}'>figure</a>"] if key else []
     return " · ".join([*found, f"<a href='#claim-{row['claim']}'>all judgements</a>"])
 
 
-def _figure_of(row: Mapping[str, Any], pictures: Figures) -> tuple[str, str] | None:
+def _figure_of(row: _Row, pictures: _Pictures) -> tuple[str, str] | None:
     """The key of the figure that shows a judgement; None where it was not given."""
     experiment = row["experiment"] if _said(row["experiment"]) else ""
     for name in (experiment, *experiment.split(" / "), ""):
@@ -194,26 +198,26 @@ def _figure_of(row: Mapping[str, Any], pictures: Figures) -> tuple[str, str] | N
     return None
 
 
-def _answers(answers: pd.DataFrame, pictures: Figures, places: Mapping) -> str:
+def _answers(answers: pd.DataFrame, pictures: _Pictures, places: _Places) -> str:
     table = answers[[name for name in SHOWN if name in answers]]
     if {"low", "high"} <= set(table.columns):
         ends = [
             _interval(low, high, whole=True) if _is_number(low) or _is_number(high) else ""
             for low, high in zip(table["low"], table["high"], strict=True)
         ]
-        table.insert(table.columns.get_loc("low"), "95% interval", ends)
+        table.insert(cast(int, table.columns.get_loc("low")), "95% interval", ends)
         table = table.drop(columns=["low", "high"])
     links = _links_to("answers", pictures, places)
     return f"<h2 id='answers'>How much pre-training was enough</h2>{_table(table)}{links}"
 
 
-def _links_to(figure: str, pictures: Figures, places: Mapping) -> str:
+def _links_to(figure: str, pictures: _Pictures, places: _Places) -> str:
     """A line of links to the figures of one kind; empty where there are none."""
     found = [f"<a href='#{places[key]}'>{html.escape(pictures[key].title)}</a>" for key in pictures if key[1] == figure]
     return f"<p class='soft'>{' · '.join(found)}</p>" if found else ""
 
 
-def _figures(pictures: Mapping[tuple[str, str], Picture], places: Mapping) -> str:
+def _figures(pictures: _Pictures, places: _Places) -> str:
     parts = ["<h2>Figures</h2>"]
     for key, picture in pictures.items():
         title = html.escape(picture.title)
@@ -225,11 +229,11 @@ def _figures(pictures: Mapping[tuple[str, str], Picture], places: Mapping) -> st
     return "".join(parts)
 
 
-def _details(judgements: pd.DataFrame, pictures: Figures, places: Mapping) -> str:
+def _details(judgements: pd.DataFrame, pictures: _Pictures, places: _Places) -> str:
     parts = ["<h2>All judgements</h2>"]
     for claim, rows in judgements.groupby("claim", sort=True):
         cells = []
-        for row in rows.to_dict("records"):
+        for row in cast(list[_Row], rows.to_dict("records")):
             names = [str(row[name]) for name in ("experiment", "method", "lr_scaling") if _said(row[name])]
             figure = _figure_of(row, pictures)
             link = f" <a href='#{places[figure]}'>figure</a>" if figure else ""
@@ -267,7 +271,7 @@ def _class(numeric: bool, words: str = "") -> str:
     return f" class='{'short' if len(words) < SHORT else 'long'}'"
 
 
-def _cell(name: str, cell: Any) -> str:
+def _cell(name: Hashable, cell: object) -> str:
     if not _said(cell):
         return ""
     if isinstance(cell, bool) or not _is_number(cell):
@@ -288,15 +292,15 @@ def _link(href: str, words: str) -> str:
     return f"<a href='{html.escape(href, quote=True)}'>{html.escape(words)}</a>"
 
 
-def _interval(low: Any, high: Any, whole: bool = False) -> str:
+def _interval(low: object, high: object, whole: bool = False) -> str:
     open_below, open_above = not _is_number(low) or math.isinf(low), not _is_number(high) or math.isinf(high)
     if open_below and open_above:
         return "any value"
     if open_above:
-        return f"{_number(low, whole)} or more"
+        return f"{_number(cast(float, low), whole)} or more"
     if open_below:
-        return f"{_number(high, whole)} or less"
-    return f"{_number(low, whole)} to {_number(high, whole)}"
+        return f"{_number(cast(float, high), whole)} or less"
+    return f"{_number(cast(float, low), whole)} to {_number(cast(float, high), whole)}"
 
 
 def _number(number: float, whole: bool = False) -> str:
@@ -313,12 +317,12 @@ def _sentence(words: str) -> str:
     return f"{first}{words[1:].removesuffix('.')}."
 
 
-def _said(cell: Any) -> bool:
-    return cell is not None and not pd.isna(cell) and cell != ""
+def _said(cell: object) -> bool:
+    return cell is not None and not pd.isna(cast(float, cell)) and cell != ""
 
 
-def _is_number(cell: Any) -> bool:
+def _is_number(cell: object) -> TypeGuard[float]:
     try:
-        return cell is not None and not pd.isna(cell) and not math.isnan(float(cell))
+        return cell is not None and not pd.isna(cast(float, cell)) and not math.isnan(float(cast(float, cell)))
     except (TypeError, ValueError):
         return False

@@ -1,7 +1,8 @@
 """Claims on how much pre-training is needed: 2, 3, 6 and 12. What is measured: docs/claims.md."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from goodsubnet.claims.accuracy import Rows, under_both_scalings
 from goodsubnet.claims.inputs import (
     ExperimentResults,
+    Network,
     NotAsked,
     dense_parameters,
     narrowest_and_widest,
@@ -16,7 +18,7 @@ from goodsubnet.claims.inputs import (
     rows_of,
 )
 from goodsubnet.claims.needs import EARLY, LATE, Needs, combined, joined, plateau, red_line, winning_tickets
-from goodsubnet.claims.rows import Measured, Question, example_words, over_experiments, run_words
+from goodsubnet.claims.rows import Choice, Measured, Question, example_words, over_experiments, run_words
 from goodsubnet.claims.statistics import FAILS, HOLDS, UNDECIDED, Line, between_groups, over_seeds
 from goodsubnet.errors import UserError
 from goodsubnet.theory.laws import DECISIVE_SHARE, DECISIVE_SIZES, DECISIVE_WEIGHT, compare_laws
@@ -28,6 +30,24 @@ LAW_LINE = f"weight {DECISIVE_WEIGHT:g}, best in {DECISIVE_SHARE:.0%} of resampl
 # The data sets of claim 12: how their experiments are found, and the smallest number of examples that is all of them.
 FULL_SIZES = {"MNIST": 50_000, "CIFAR10": 50_000, "ImageNet": 1_000_000}
 RUNS = {"MNIST": "figure1", "CIFAR10": "table1", "ImageNet": "table2"}
+
+
+class _Found(TypedDict):
+    """What claim 3 found in the laws of an experiment and method."""
+
+    effect: float
+    seeds: int
+    level_refuting: float
+
+
+class _Law(TypedDict):
+    """What claim 3 says of an experiment and method."""
+
+    verdict: str
+    reason: str
+    effect: NotRequired[float]
+    seeds: NotRequired[int]
+    level_refuting: NotRequired[float]
 
 
 def more_data_need_more(results: Sequence[ExperimentResults]) -> Rows:
@@ -42,7 +62,7 @@ def more_data_need_more(results: Sequence[ExperimentResults]) -> Rows:
             results,
             _slope_in_examples,
             example_words(run),
-            lambda each, method, kind=kind: each.kind == kind,
+            cast(Choice, lambda each, method, kind=kind: each.kind == kind),
         )
 
 
@@ -98,7 +118,9 @@ def across_data_sets(results: Sequence[ExperimentResults]) -> Rows:
             for other in known[second]:
                 if one.evaluations is not None and other.evaluations is not None:
                     both = f"{one.name} / {other.name}"
-                    yield question.attempted(both, lambda one=one, other=other: _ratio_of_plateaus(one, other))
+                    yield question.attempted(
+                        both, cast(Callable[[], Measured], lambda one=one, other=other: _ratio_of_plateaus(one, other))
+                    )
 
 
 def data_set_of(results: ExperimentResults) -> str | None:
@@ -117,7 +139,7 @@ def _sizes(results: ExperimentResults) -> list[float]:
     return pd.to_numeric(results.evaluations["examples"], errors="coerce").dropna().tolist()
 
 
-def _needs(results: ExperimentResults, method: str) -> tuple[list, np.ndarray, list[Needs]]:
+def _needs(results: ExperimentResults, method: str) -> tuple[list[Network], np.ndarray, list[Needs]]:
     """The networks, the sizes that are judged, and the needs of each network."""
     networks = networks_of(results.evaluations, method, results.accuracy)
     examples = networks[0].trials.examples
@@ -152,7 +174,7 @@ def _ratio_of_needs(results: ExperimentResults, method: str) -> Measured:
     if results.kind == "two_layer":
         first, last = narrowest_and_widest(networks)
     else:
-        first, last = dense_parameters(results.evaluations, method, networks)
+        first, last = dense_parameters(cast(pd.DataFrame, results.evaluations), method, networks)
     small, large = needs[first], needs[last]
     silent = np.zeros(small.value.shape[1], bool)
     for side in (EARLY, LATE):
@@ -167,7 +189,7 @@ def _ratio_of_needs(results: ExperimentResults, method: str) -> Measured:
     return _measured(both, np.repeat([-1 / sizes, 1 / sizes], sizes), note)
 
 
-def _law(results: ExperimentResults, method: str, part: str) -> dict:
+def _law(results: ExperimentResults, method: str, part: str) -> _Law:
     """Verdict, reason, effect, seeds and level of claim 3 for one experiment and method."""
     try:
         column, largest = (LOSS, np.inf) if part == "loss threshold" else (results.accuracy, 1)
@@ -187,9 +209,13 @@ def _law(results: ExperimentResults, method: str, part: str) -> dict:
     if left_out:
         reason += f"; {left_out} of {left_out + points} needs censored and left out"
     rivals = laws.drop("logarithmic")
-    rival = rivals.loc[rivals["weight"].idxmax()]
+    rival = rivals.loc[cast(str, rivals["weight"].idxmax())]
     level = max((1 - rival["weight"]) / 2, 1 - rival["best_share"])
-    found = {"effect": laws.loc["logarithmic", "weight"], "seeds": seeds, "level_refuting": level}
+    found: _Found = {
+        "effect": cast(float, laws.loc["logarithmic", "weight"]),
+        "seeds": seeds,
+        "level_refuting": cast(float, level),
+    }
     if said == "logarithmic":
         return {"verdict": HOLDS, "reason": reason, **found}
     if said in rivals.index:

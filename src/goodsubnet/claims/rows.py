@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias, TypedDict, cast
 
 import numpy as np
 import pandas as pd
@@ -48,6 +48,32 @@ class Measured(NamedTuple):
     comparisons: int = 1
 
 
+class Judgement(TypedDict):
+    """A row of the table of judgements: `COLUMNS`."""
+
+    claim: int
+    part: str
+    statement: str
+    experiment: str
+    method: str
+    lr_scaling: str
+    statistic: str
+    effect: float
+    low: float
+    high: float
+    line: str
+    seeds: object  # a whole number, or pandas' NA
+    verdict: str
+    reason: str
+    figure: str
+    level_refuting: float
+
+
+# What measures an experiment by one of its methods, and what chooses such a pair.
+Measure: TypeAlias = Callable[[ExperimentResults, str], Measured]
+Choice: TypeAlias = Callable[[ExperimentResults, str], bool]
+
+
 @dataclass(frozen=True)
 class Question:
     """What is asked of each experiment: a claim, or a part of it, with its statistic and its line."""
@@ -58,15 +84,15 @@ class Question:
     line: Line
     figure: str
 
-    def row(self, experiment: str, verdict: str, reason: str, **more: Any) -> dict[str, Any]:
+    def row(self, experiment: str, verdict: str, reason: str, **more: object) -> Judgement:
         """A row of the table; the effect is empty where `more` has none."""
         empty = {"effect": math.nan, "low": math.nan, "high": math.nan, "seeds": pd.NA, "level_refuting": math.nan}
         names = {"part": self.part, "method": "", "lr_scaling": "", "statistic": self.statistic}
         known = {"claim": self.claim, "statement": CLAIMS[self.claim], "experiment": experiment, "figure": self.figure}
         row = {**names, **empty, **known, "line": str(self.line), "verdict": verdict, "reason": reason, **more}
-        return {name: row[name] for name in COLUMNS}
+        return cast(Judgement, {name: row[name] for name in COLUMNS})
 
-    def judged(self, experiment: str, measured: Measured, **more: Any) -> dict[str, Any]:
+    def judged(self, experiment: str, measured: Measured, **more: object) -> Judgement:
         """The row of an effect that was measured."""
         estimate, line = measured.estimate, self.line
         verdict, why = estimate.verdict(line)
@@ -82,7 +108,7 @@ class Question:
             **{"level_refuting": level, **more},
         )
 
-    def attempted(self, experiment: str, measure: Callable[[], Measured], **more: Any) -> dict[str, Any]:
+    def attempted(self, experiment: str, measure: Callable[[], Measured], **more: object) -> Judgement:
         """The row of what `measure` gives; with its words not run or undecided, where it raises UserError."""
         try:
             return self.judged(experiment, measure(), **more)
@@ -91,18 +117,18 @@ class Question:
         except UserError as error:
             return self.row(experiment, UNDECIDED, str(error), **more)
 
-    def not_run(self, what: str, experiment: str = "", **more: Any) -> dict[str, Any]:
+    def not_run(self, what: str, experiment: str = "", **more: object) -> Judgement:
         return self.row(experiment, NOT_RUN, what, **more)
 
 
 def over_experiments(
     question: Question,
     results: Iterable[ExperimentResults],
-    measure: Callable[[ExperimentResults, str], Measured],
+    measure: Measure,
     lacking: str,
-    chosen: Callable[[ExperimentResults, str], bool],
+    chosen: Choice,
     table: str = "evaluations",
-) -> list[dict[str, Any]]:
+) -> list[Judgement]:
     """A row for each experiment and method of the paper; "not run" with the words `lacking` where there is none.
 
     measure: of an experiment and the name of a method. chosen: whether the question is about these two.
@@ -117,7 +143,13 @@ def over_experiments(
             if getattr(each, table) is None:
                 rows.append(question.not_run(run_words(each), each.name, **names))
             else:
-                rows.append(question.attempted(each.name, lambda each=each, name=method: measure(each, name), **names))
+                rows.append(
+                    question.attempted(
+                        each.name,
+                        cast(Callable[[], Measured], lambda each=each, name=method: measure(each, name)),
+                        **names,
+                    )
+                )
     return rows or [question.not_run(lacking)]
 
 
@@ -139,31 +171,31 @@ def example_words(name: str) -> str:
 
 
 def seed_means(values: np.ndarray, note: str = "") -> Measured:
-    """The effect of one number a seed (K,). Raises UserError where one is not a finite number."""
+    """The effect of one number per seed (K,). Raises UserError where one is not a finite number."""
     if not np.isfinite(values).all():
         raise UserError("a value is not a finite number; look at the training of that seed")
     return Measured(over_seeds(values), note)
 
 
-def _part(row: dict[str, Any]) -> str:
+def _part(row: Judgement) -> str:
     """A part of a claim that must be seen, by itself for each scaling of the learning rate where that decides it."""
     scaling = row["lr_scaling"] if row["claim"] in UNDER_BOTH_SCALINGS else ""
     return " ".join(words for words in (row["part"], f"({scaling})" if scaling else "") if words)
 
 
-def _counted(rows: Sequence[dict[str, Any]], verdict: str) -> str:
+def _counted(rows: Sequence[Judgement], verdict: str) -> str:
     """How many rows have a verdict, and which; empty for none."""
     plural = {HOLDS: "hold", FAILS: "do not hold"}.get(verdict, verdict)
     return f"{len(rows)} {verdict if len(rows) == 1 else plural}{_named(rows)}" if rows else ""
 
 
-def _named(rows: Sequence[dict[str, Any]]) -> str:
+def _named(rows: Sequence[Judgement]) -> str:
     """The parts that some rows are of, in brackets; empty where they have none or are too many to name."""
     parts = list(dict.fromkeys(row["part"] for row in rows if row["part"]))
     return f" ({'; '.join(parts)})" if 0 < len(parts) <= MOST_NAMED else ""
 
 
-def overall(claim: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def overall(claim: int, rows: Sequence[Judgement]) -> dict[str, object]:
     """A claim's verdict from its rows."""
     ran = [row for row in rows if row["verdict"] != NOT_RUN]
     level = LEVEL / max(1, len(ran))

@@ -1,8 +1,8 @@
 """An effect over seeds with its interval, and which side of a line it is on.
 
-Every statistic here is a mean over seeds of one number a seed. Its standard error is that of the bootstrap over seeds:
-over all resamples with their exact weights a mean has the variance (K - 1)/K s^2/K, s^2 of the sample (divisor K - 1);
-the factor K/(K - 1) makes that unbiased, s^2/K. The interval is effect +- t s/sqrt(K), with Student's t of K - 1
+Every statistic here is a mean over seeds of one number per seed. Its standard error is that of the bootstrap over
+seeds: over all resamples with their exact weights a mean has the variance (K - 1)/K s^2/K, s^2 of the sample (divisor K
+- 1); the factor K/(K - 1) makes that unbiased, s^2/K. The interval is effect +- t s/sqrt(K), with Student's t of K - 1
 degrees of freedom: where the seeds' numbers are Gaussian it covers the truth in exactly 95%, whatever K >= 2; the
 percentile interval of the same bootstrap covers it in 75% with three seeds.
 
@@ -11,7 +11,7 @@ the low end of the interval is that of the ranges' low ends, the high end that o
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -80,6 +80,10 @@ class End(NamedTuple):
         return min(1.0, 2 * float(stdtr(self.freedom, -distance / self.error)))
 
 
+# The lower and the upper one.
+_Ends: TypeAlias = tuple[End, End]
+
+
 class Estimate(NamedTuple):
     """An effect with what both ends of its interval are computed from."""
 
@@ -119,7 +123,7 @@ class Estimate(NamedTuple):
 
 
 def over_seeds(values: np.ndarray, lower: np.ndarray | None = None, upper: np.ndarray | None = None) -> Estimate:
-    """The mean over seeds. values: (K,), one number a seed; lower, upper: (K,), their ranges, which may be infinite.
+    """The mean over seeds. values: (K,), one number per seed; lower, upper: (K,), their ranges, which may be infinite.
 
     Raises ValueError where a number is NaN.
     """
@@ -127,14 +131,14 @@ def over_seeds(values: np.ndarray, lower: np.ndarray | None = None, upper: np.nd
     ends = [values if each is None else np.asarray(each, np.float64) for each in (lower, upper)]
     if not len(values) or any(np.isnan(each).any() for each in (values, *ends)):
         raise ValueError("a seed has no number")
-    return Estimate(float(values.mean()), *map(_end, ends), len(values))
+    return Estimate(float(values.mean()), *cast(_Ends, map(_end, ends)), len(values))
 
 
 def between_groups(first: Estimate, second: Estimate) -> Estimate:
     """The second's mean minus the first's, of groups of different seeds: Welch's interval."""
     seeds = min(first.seeds, second.seeds)
     ends = [_difference(second.lower, first.upper), _difference(second.upper, first.lower)]
-    return Estimate(second.effect - first.effect, *ends, seeds)
+    return Estimate(second.effect - first.effect, *cast(_Ends, ends), seeds)
 
 
 def _end(values: np.ndarray) -> End:

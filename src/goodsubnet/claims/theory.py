@@ -1,16 +1,17 @@
 """Claims of the theory: 4 (its second part), 7, 8, 9 and 10. What is measured: docs/claims.md."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from goodsubnet.analysis import require_columns
 from goodsubnet.claims.accuracy import Rows, under_both_scalings
 from goodsubnet.claims.inputs import ExperimentResults, Network, NotAsked, narrowest_and_widest, networks_of
 from goodsubnet.claims.rows import (
+    Measure,
     Measured,
     Question,
     example_words,
@@ -21,6 +22,7 @@ from goodsubnet.claims.rows import (
 )
 from goodsubnet.claims.statistics import FAILS, HOLDS, NOT_RUN, UNDECIDED, End, Estimate, Line
 from goodsubnet.errors import UserError
+from goodsubnet.results.analysis import require_columns
 
 TERMS = {"D²": "squared_diameter", "l(z₁)": "first_loss"}
 LARGEST_GROWTH = 2.0
@@ -38,12 +40,15 @@ def wider_have_larger_terms(results: Sequence[ExperimentResults]) -> Rows:
     for part, column in TERMS.items():
         question = Question(4, part, f"{part} of the widest over the narrowest", Line(low=1, ratio=True), "terms")
         yield from under_both_scalings(
-            question, results, lambda each, method, column=column: _widest_over_narrowest(each, method, column), "terms"
+            question,
+            results,
+            cast(Measure, lambda each, method, column=column: _widest_over_narrowest(each, method, column)),
+            "terms",
         )
 
 
 def same_choices(times: pd.DataFrame | None) -> Rows:
-    """Claim 7. times: of figure4.csv."""
+    """Claim 7. times: of times.csv."""
     question = Question(7, "", "different choices", Line(), "figure4")
     where, line, run = "pruning_times", "1", target_words("pruning_times")
     if times is None or times.empty:
@@ -106,7 +111,10 @@ def lemmas(results: Sequence[ExperimentResults]) -> Rows:
             yield from _where_assumed(
                 Question(8, f"{part}/m over {over}", f"{part}/m: {words}", line, "terms"),
                 results,
-                lambda each, method, column=column, measure=measure: measure(_terms(each, method, column)),
+                cast(
+                    Measure,
+                    lambda each, method, column=column, measure=measure: measure(_terms(each, method, column)),
+                ),
             )
     words = "mean movement over mean initial length"
     question = Question(8, "movement", words, Line(high=LARGEST_MOVEMENT), "terms")
@@ -114,7 +122,7 @@ def lemmas(results: Sequence[ExperimentResults]) -> Rows:
 
 
 def square_root(fits: pd.DataFrame | None) -> Rows:
-    """Claim 9. fits: of figure2.fits.csv."""
+    """Claim 9. fits: of singular_values.fits.csv."""
     question = Question(9, "", "exponent of N", SQUARE_ROOT, "figure2")
     where, run = "random_matrices", target_words("random_matrices")
     if fits is None or fits.empty:
@@ -127,11 +135,11 @@ def square_root(fits: pd.DataFrame | None) -> Rows:
         return
     for row in fits.to_dict("records"):
         part = f"m = {row['examples']}, d = {row['inputs']}"
-        yield question.attempted(where, lambda row=row: _exponent(row), part=part)
+        yield question.attempted(where, cast(Callable[[], Measured], lambda row=row: _exponent(row)), part=part)
 
 
 def condition_grows(results: Sequence[ExperimentResults], numbers: pd.DataFrame | None) -> Rows:
-    """Claim 10. numbers: of figure3.csv."""
+    """Claim 10. numbers: of condition_numbers.csv."""
     statistic = "slope of ln(condition number) in ln m"
     question = Question(10, "Gaussian matrices", statistic, Line(low=0), "figure3")
     if numbers is None or numbers.empty:
@@ -142,9 +150,7 @@ def condition_grows(results: Sequence[ExperimentResults], numbers: pd.DataFrame 
     yield from _where_assumed(question, results, _condition_slope)
 
 
-def _where_assumed(
-    question: Question, results: Sequence[ExperimentResults], measure: Callable[[ExperimentResults, str], Measured]
-) -> Rows:
+def _where_assumed(question: Question, results: Sequence[ExperimentResults], measure: Measure) -> Rows:
     """A question to experiments in which the theory's assumptions hold."""
     yield from over_experiments(
         question,
@@ -223,8 +229,10 @@ def _movement(results: ExperimentResults, method: str) -> Measured:
 
 
 def _condition_slope(results: ExperimentResults, method: str) -> Measured:
-    require_columns(results.terms, ["iteration"])
-    initial = results.terms[pd.to_numeric(results.terms["iteration"], errors="coerce") == 0]
+    require_columns(cast(pd.DataFrame, results.terms), ["iteration"])
+    initial = cast(pd.DataFrame, results.terms)[
+        pd.to_numeric(cast(pd.DataFrame, results.terms)["iteration"], errors="coerce") == 0
+    ]
     return _slope_in_examples(_terms(replace(results, terms=initial), method, CONDITION))
 
 
@@ -254,8 +262,8 @@ def _lemma2(table: pd.DataFrame, method: str) -> tuple[int, int]:
     return int(violated.sum()), len(rows)
 
 
-def _exponent(row: dict) -> Measured:
-    """Of a row of figure2.fits.csv."""
+def _exponent(row: dict[Hashable, Any]) -> Measured:
+    """Of a row of singular_values.fits.csv."""
     found = {name: pd.to_numeric(row[name], errors="coerce") for name in ("exponent", "low", "high", "widths", "draws")}
     if not np.isfinite(list(found.values())).all() or not 2 < found["widths"] * found["draws"] < LARGEST_COUNT:
         raise UserError(f"no exponent with an interval: {row['low']}")
@@ -266,7 +274,7 @@ def _exponent(row: dict) -> Measured:
 
 
 def _slopes_of_widths(table: pd.DataFrame) -> Measured:
-    """One slope a width, of figure3.csv."""
+    """One slope per width, of condition_numbers.csv."""
     require_columns(table, ["examples", "width", "median"])
     numbers = table[["examples", "width", "median"]].apply(pd.to_numeric, errors="coerce").dropna()
     numbers = numbers[(2 * numbers["examples"] <= numbers["width"]) & np.isfinite(numbers).all(axis=1)]

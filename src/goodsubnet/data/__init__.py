@@ -3,7 +3,7 @@
     sources      `load_source`: a data set as arrays
     known        what is known about a data set before it is loaded
     mnist, cifar10, digits, folder
-                 one module a source
+                 one module per source
     downloads    what torchvision downloads, whole or not at all
     files        image files one by one, and their names as an array
     labels       class names into two groups, for binary tasks

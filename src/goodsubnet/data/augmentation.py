@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .randomness import random_generator
+from goodsubnet.data.randomness import random_generator
 
 
 def crop_and_flip(images: Tensor, seed: int, iteration: int, padding: int = 4, flip: bool = True) -> Tensor:

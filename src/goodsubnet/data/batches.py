@@ -5,21 +5,21 @@ a function of the order, the seed and the iteration: a resumed run sees the same
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import UserError
-from .augmentation import crop_and_flip
-from .files import read_image
-from .order import BatchOrder
-from .randomness import random_generator
+from goodsubnet.data.augmentation import crop_and_flip
+from goodsubnet.data.files import read_image
+from goodsubnet.data.order import Order
+from goodsubnet.data.randomness import random_generator
+from goodsubnet.errors import UserError
+from goodsubnet.settings.training import Crop, ResizedCrop
 
 _Request = tuple[int, str, tuple[int, int] | None]
 """Index and file of an image, and (seed, iteration) where it is augmented."""
@@ -29,7 +29,7 @@ class ResidentImages:
     """Images that lie on the device as bytes, once for all.
 
     images: uint8, shape (examples, channels, height, width), values 0 .. pixel_max. labels: int64, shape (examples,).
-    augmentation: of training batches, {"padding": pixels, "flip": bool} as `crop_and_flip` takes them, or None.
+    augmentation: of training batches, as `crop_and_flip` does it, or None.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class ResidentImages:
         labels: np.ndarray,
         pixel_max: int,
         device: torch.device | str,
-        augmentation: Mapping[str, Any] | None = None,
-    ):
+        augmentation: Crop | None = None,
+    ) -> None:
         # Copied: arrays mapped from a file cannot be written, and torch warns of sharing them.
         self.images = torch.tensor(images, device=device)
         self.labels = torch.tensor(labels, device=device)
@@ -52,9 +52,10 @@ class ResidentImages:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width)."""
-        return tuple(self.images.shape[1:])
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
 
-    def training_batches(self, order: BatchOrder, seed: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def training_batches(self, order: Order, seed: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of iterations start .. stop - 1, augmented.
 
         seed: of the augmentation. Yields images, float32 in [0, 1] of shape (batch, channels, height, width), and
@@ -65,7 +66,7 @@ class ResidentImages:
             indices = torch.from_numpy(order.indices(iteration)).to(self.images.device)
             images = self.images[indices]
             if self.augmentation is not None:
-                images = crop_and_flip(images, seed, iteration, **self.augmentation)
+                images = crop_and_flip(images, seed, iteration, self.augmentation.padding, self.augmentation.flip)
             yield _unit_range(images, self.pixel_max), self.labels[indices]
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -75,18 +76,18 @@ class ResidentImages:
 
     def take(self, indices: Sequence[int] | np.ndarray) -> tuple[Tensor, Tensor]:
         """The images and labels at `indices`, not augmented, as `training_batches` yields them."""
-        indices = torch.as_tensor(indices, dtype=torch.int64, device=self.images.device)
-        return _unit_range(self.images[indices], self.pixel_max), self.labels[indices]
+        chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.images.device)
+        return _unit_range(self.images[chosen], self.pixel_max), self.labels[chosen]
 
 
 class StreamedImages:
     """Images that are read from their files each time, for folders that do not fit into memory.
 
     root: the folder. files: paths relative to it. labels: int64, shape (examples,). channels: 1 (grey) or 3 (RGB).
-    size: height and width of what the network sees, in pixels. augmentation: of training batches, {"scale": (smallest,
-    largest share of the area), "flip": bool}: a random part of the image, 3:4 to 4:3, resized (torchvision's
-    RandomResizedCrop), then flipped left to right with probability 1/2; None: as for evaluation. There the short side
-    becomes size * 256/224, and the centre is cut out. Resizing is bilinear, antialiased.
+    size: height and width of what the network sees, in pixels. augmentation: of training batches: a random part of the
+    image, 3:4 to 4:3, resized (torchvision's RandomResizedCrop), then flipped left to right with probability 1/2; None:
+    as for evaluation. There the short side becomes size * 256/224, and the centre is cut out. Resizing is bilinear,
+    antialiased.
     readers: processes that read ahead; 0 reads in this one. What is read does not depend on their number.
 
     Iterating raises UserError, naming the file, for an image that cannot be decoded. The readers end with the
@@ -101,9 +102,9 @@ class StreamedImages:
         channels: int,
         size: int,
         device: torch.device | str,
-        augmentation: Mapping[str, Any] | None = None,
+        augmentation: ResizedCrop | None = None,
         readers: int = 0,
-    ):
+    ) -> None:
         self.files = files
         self.labels = torch.tensor(labels, device=device)
         self.image_shape = (channels, size, size)
@@ -113,7 +114,7 @@ class StreamedImages:
     def __len__(self) -> int:
         return len(self.files)
 
-    def training_batches(self, order: BatchOrder, seed: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def training_batches(self, order: Order, seed: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
         """As `ResidentImages.training_batches`.
 
         What is drawn for an image is a function of (seed, iteration) and its index.
@@ -160,15 +161,15 @@ class StreamedImages:
 class _Reader(Dataset):
     """Reads an image: what a worker holds."""
 
-    def __init__(self, root: str | Path, channels: int, size: int, augmentation: Mapping[str, Any] | None):
+    def __init__(self, root: str | Path, channels: int, size: int, augmentation: ResizedCrop | None) -> None:
         from torchvision.transforms import v2
 
         self.root, self.channels = Path(root), channels
         self.evaluation = v2.Compose([v2.Resize(round(size * 256 / 224)), v2.CenterCrop(size), v2.PILToTensor()])
         self.training = self.evaluation
         if augmentation is not None:
-            crop = v2.RandomResizedCrop(size, scale=tuple(augmentation["scale"]))
-            flip = v2.RandomHorizontalFlip(0.5 if augmentation["flip"] else 0.0)
+            crop = v2.RandomResizedCrop(size, scale=tuple(augmentation.scale))
+            flip = v2.RandomHorizontalFlip(0.5 if augmentation.flip else 0.0)
             self.training = v2.Compose([crop, flip, v2.PILToTensor()])
 
     def __getitem__(self, request: _Request) -> tuple[int, Tensor | UserError]:
@@ -205,7 +206,7 @@ def _leave_process_group(_worker: int) -> None:
     os.setpgid(0, 0)
 
 
-def _check_examples(order: BatchOrder, source: "ResidentImages | StreamedImages") -> None:
+def _check_examples(order: Order, source: "ResidentImages | StreamedImages") -> None:
     if order.examples != len(source):
         raise ValueError(f"the order is one of {order.examples} examples, but there are {len(source)} images")
 

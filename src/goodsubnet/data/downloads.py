@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import UserError
-from .files import one_line
+from goodsubnet.data.files import one_line
+from goodsubnet.errors import UserError
 
 SECONDS_WITHOUT_DATA = 60
 FAILURES = (

@@ -4,9 +4,20 @@ Every batch is a function of (seed, iteration, examples, batch size). Nothing de
 drawn before, so a run that was stopped and resumed sees the same batches as one that ran straight through.
 """
 
+from typing import Protocol
+
 import numpy as np
 
-from .randomness import random_generator
+from goodsubnet.data.randomness import random_generator
+
+
+class Order(Protocol):
+    """What says which of `examples` examples form a batch."""
+
+    examples: int
+
+    def indices(self, iteration: int) -> np.ndarray:
+        """The batch of `iteration` (counted from 0): int64 indices."""
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
@@ -29,9 +40,9 @@ class BatchOrder:
             raise ValueError(f'batch_size must be at least 1 or "full", not {batch_size!r}')
         self.seed = seed
         self.examples = examples
-        self.batch_size = examples if batch_size == "full" else min(batch_size, examples)
+        self.batch_size = examples if isinstance(batch_size, str) else min(batch_size, examples)
         self.batches_per_epoch = -(-examples // self.batch_size)
-        self._epoch = None
+        self._epoch: int | None = None
         self._order = np.arange(examples)
 
     def indices(self, iteration: int) -> np.ndarray:

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import UserError
-from .randomness import random_generator
-
-SHARES = ("equal", "data")
+from goodsubnet.data.randomness import random_generator
+from goodsubnet.errors import UserError
+from goodsubnet.settings.classes import check_subset_size
 
 
 def draw_subset(labels: np.ndarray, examples: int, seed: int, shares: str = "equal", *, name: str) -> np.ndarray:
@@ -77,41 +76,3 @@ def class_shares(class_counts: Sequence[int], examples: int, shares: str) -> lis
     for label in by_remainder[: examples - sum(quotas)]:
         quotas[label] += 1
     return quotas
-
-
-def check_subset_size(
-    class_counts: Sequence[int], examples: int, shares: str, class_names: Sequence[str] | None = None
-) -> None:
-    """Raises UserError where data with these counts of each class has no such subset. Needs no data."""
-    if shares not in SHARES:
-        raise UserError(f"shares: {shares!r} is not known; choose one of {', '.join(SHARES)}.")
-    if shares == "data":
-        total = sum(class_counts)
-        if not 1 <= examples <= total:
-            nearest = 1 if examples < 1 else total
-            raise UserError(
-                f"examples: {examples} asked, but the training data have {total}; nearest allowed: {nearest}."
-            )
-        return
-    classes = len(class_counts)
-    smallest = min(range(classes), key=lambda label: class_counts[label])
-    largest = classes * class_counts[smallest]
-    name = smallest if class_names is None else class_names[smallest]
-    if largest == 0:
-        raise UserError(
-            f"examples: {examples} asked with equal shares of {classes} classes, but class {name} has no"
-            " training examples; use shares: data, or remove the class."
-        )
-    if 1 <= examples <= largest and examples % classes == 0:
-        return
-    below = examples // classes * classes
-    nearest = sorted({min(max(value, classes), largest) for value in (below, below + classes)})
-    reason = (
-        f"the smallest class ({name}) has only {class_counts[smallest]} training examples"
-        if examples > largest
-        else f"equal shares need a positive multiple of {classes}"
-    )
-    raise UserError(
-        f"examples: {examples} asked with equal shares of {classes} classes, but {reason};"
-        f" nearest allowed: {' or '.join(map(str, nearest))}."
-    )

@@ -1,1 +1,1 @@
-"""Networks: what they compute, and how their weights begin. One module a kind."""
+"""Networks: what they compute, and how their weights begin. One module per kind."""

@@ -2,31 +2,54 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Protocol, TypeVar, cast
 
+import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
-from torchvision import models
+from torch.nn.parameter import is_lazy
 
 from goodsubnet.data.randomness import random_generator
 from goodsubnet.errors import UserError
-from goodsubnet.networks.mobilenet import mobilenet_v2
-from goodsubnet.networks.own import build_own
-from goodsubnet.networks.resnet import STAGES, resnet
-from goodsubnet.networks.torchvision_names import check_architecture
+from goodsubnet.runtime import plugins
+from goodsubnet.runtime.artifacts import Json
+from goodsubnet.settings.faults import explain
+from goodsubnet.settings.networks import DeepNetworkSettings, architectures, deep_model
 
-# What torchvision's builders ask to be told: no second classifier in training, and the present way to draw weights.
-_BUILDER_ARGUMENTS = {name: {"aux_logits": False, "init_weights": True} for name in ("googlenet", "inception_v3")}
+S = TypeVar("S", bound=DeepNetworkSettings)
+
+
+class Architecture(Protocol[S]):
+    """A module of `networks.architectures`, or of a user's `plugins/architectures`.
+
+    It may have ARCHITECTURES, the names that it builds; without them its own name is the only one.
+    """
+
+    @property
+    def Settings(self) -> type[S]:
+        """The keys of such a network."""
+
+    def build(self, settings: S, classes: int, channels: int) -> nn.Module:
+        """A network with random weights, drawn from torch's global generator; it returns logits (B, classes).
+
+        One that is not for `channels` channels is for three, and its first convolution is made for as many.
+        """
 
 
 class ImageClassifier(nn.Module):
     """A network with the normalisation of its images, so that whoever has the network needs nothing else.
 
-    mean, std: of the training images' pixels, one of each a channel, on the scale [0, 1]; buffers of shape
+    mean, std: of the training images' pixels, one of each per channel, on the scale [0, 1]; buffers of shape
     (channels, 1, 1). network: takes normalised images, returns logits.
     """
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, network: nn.Module, mean: Sequence[float] | np.ndarray, std: Sequence[float] | np.ndarray
+    ) -> None:
         super().__init__()
         if len(mean) != len(std):
             raise ValueError(f"mean has {len(mean)} channels, and std has {len(std)}")
@@ -40,44 +63,80 @@ class ImageClassifier(nn.Module):
 
 
 def build(
-    architecture: Mapping[str, Any], classes: int, mean: Sequence[float], std: Sequence[float]
+    architecture: Mapping[str, Json],
+    classes: int,
+    mean: Sequence[float] | np.ndarray,
+    std: Sequence[float] | np.ndarray,
 ) -> ImageClassifier:
     """A network with random weights, drawn from torch's global generator (see `initial_network`).
 
-    architecture: {"architecture": name, "form": "cifar" or "imagenet", "width_multiplier": float}, or as
-    `networks.own.described` gives it. mean, std: one a channel of the images; where these are not three, the first
-    convolution of a network by name is made for as many.
-    Raises UserError for a name, form or multiplier that does not exist, and as `networks.own.build_own`.
+    architecture: what `DeepNetworkSettings.as_architecture` gives. mean, std: one per channel of the images; where
+    these are not three, the first convolution of a network that is made for three is made for as many.
+    Raises UserError for a name, form or multiplier that does not exist, and for a network that cannot be kept.
     """
-    if "file" in architecture:
-        return ImageClassifier(build_own(architecture, classes, len(mean)), mean, std)
-    check_architecture(architecture)
-    name, form, multiplier = (architecture[key] for key in ("architecture", "form", "width_multiplier"))
-    if name == "mobilenet_v2":
-        network = mobilenet_v2(form, multiplier, classes)
-    elif name in STAGES and (form == "cifar" or multiplier != 1):
-        network = resnet(name, form, multiplier, classes)
-    else:
-        network = models.get_model(name, weights=None, num_classes=classes, **_BUILDER_ARGUMENTS.get(name, {}))
-    if len(mean) != 3:
+    try:
+        settings = deep_model(architecture).model_validate({"kind": "deep", **architecture})
+    except ValidationError as error:
+        raise UserError("; ".join(explain(error))) from None
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    module = _module_of(architecture)
+    builder = cast(Architecture[DeepNetworkSettings], plugins.load("architectures", module))
+    network = builder.build(settings, classes, len(mean))
+    if users := _users_file(architecture):
+        _check(network, users)
+    if len(mean) != 3 and "file" not in architecture:
         _set_image_channels(network, len(mean))
     return ImageClassifier(network, mean, std)
 
 
+def _module_of(architecture: Mapping[str, Json]) -> str:
+    """The module of `networks.architectures`, or of a user's, that builds it."""
+    return "own_file" if "file" in architecture else architectures()[str(architecture["architecture"])]
+
+
+def _users_file(architecture: Mapping[str, Json]) -> str | None:
+    """File and function of an architecture that is a user's; None for ours."""
+    if "file" in architecture:
+        return f"{architecture['file']}: {architecture['function']}"
+    path = plugins.found("architectures")[_module_of(architecture)].path
+    return f"{path}: build" if path else None
+
+
 def _set_image_channels(network: nn.Module, channels: int) -> None:
-    """Let the first convolution read images of `channels` channels; weights as He et al. (2015) draw them."""
-    convolution = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    """Let a first convolution that reads three channels read `channels`; weights as He et al. (2015) draw them."""
+    convolution = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    if convolution is None or convolution.in_channels != 3:
+        return
     outputs, _, *kernel = convolution.weight.shape
     convolution.in_channels = channels
     convolution.weight = nn.Parameter(torch.empty(outputs, channels, *kernel))
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
 
 
+def _check(network: object, what: str) -> None:
+    """Raises UserError where something is no network, or not one that its tensors say all of."""
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{what} returned {type(network).__name__}, not a torch.nn.Module")
+    names = [name for name, _ in network.named_parameters(remove_duplicate=False)]
+    if any(is_lazy(each) for each in network.state_dict().values()):
+        raise UserError(f"{what} builds lazy layers, whose shapes are not known yet; give them their channels")
+    for name, tensor in network.state_dict().items():
+        if not isinstance(tensor, torch.Tensor):
+            raise UserError(f"{what} keeps {name} in its state, which is not a tensor; keep it elsewhere")
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise UserError(f"{what} has {name} in {str(tensor.dtype).removeprefix('torch.')}; make it float32")
+    if len(names) != len(list(network.parameters())):
+        own = {name for name, _ in network.named_parameters()}
+        shared = next(name for name in names if name not in own)
+        raise UserError(f"{what} uses the weights {shared} in two layers, which cannot be pruned; give each its own")
+
+
 def initial_network(
-    architecture: Mapping[str, Any],
+    architecture: Mapping[str, Json],
     classes: int,
-    mean: Sequence[float],
-    std: Sequence[float],
+    mean: Sequence[float] | np.ndarray,
+    std: Sequence[float] | np.ndarray,
     experiment: str,
     network: str,
     seed: int,
@@ -95,12 +154,12 @@ def initial_network(
             return build(architecture, classes, mean, std)
 
     first = built()
-    if "file" in architecture:
+    if users := _users_file(architecture):
         again = built().state_dict()
         for name, tensor in first.state_dict().items():
             if not torch.equal(tensor, again[name]):
                 raise UserError(
-                    f"{architecture['file']}: {name.removeprefix('network.')} begins with other weights each time; "
+                    f"{users.split(': ')[0]}: {name.removeprefix('network.')} begins with other weights each time; "
                     "draw them from torch's global generator alone, which is seeded for each trial"
                 )
     return first

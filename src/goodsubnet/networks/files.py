@@ -1,35 +1,65 @@
 """Deep networks as tensors of a file, shrunk or not: what is needed to rebuild one stands in the file itself.
 
-"weights.<name>" are the tensors of the network's state, "description" is JSON as bytes: {"architecture": what
-`networks.deep.build` takes, "classes": number, "image": [C, H, W]}. Tensors of other names (an optimiser's, a
-selection's) are left alone.
+"weights.<name>" are the tensors of the network's state, "description" is a `Description`, JSON as bytes. Tensors of
+other names (an optimiser's, a selection's) are left alone.
 """
 
 import json
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from goodsubnet import artifacts
 from goodsubnet.errors import UserError
 from goodsubnet.networks.deep import ImageClassifier, build
+from goodsubnet.runtime import artifacts
+from goodsubnet.runtime.artifacts import Json
 
 _WEIGHTS = "weights."
 
 
-def encode(network: ImageClassifier, description: Mapping[str, Any]) -> dict[str, np.ndarray]:
+class LayerDescription(TypedDict):
+    """What pruning did to a layer: as `pruning.layerwise.LayerRecord`, arrays as lists."""
+
+    name: str
+    channels: int
+    kept: list[int]
+    gains: list[float]
+    steps: int
+    losses: list[float]
+    accuracy_before: float
+    accuracy_after: float
+    evaluations: int
+    considered: int
+    complete: bool
+
+
+class PruningDescription(TypedDict):
+    tolerance: float | None
+    layers: list[LayerDescription]
+
+
+class Description(TypedDict):
+    """What rebuilds a network: architecture, as `networks.deep.build` takes it; image: [C, H, W]."""
+
+    architecture: Mapping[str, Json]
+    classes: int
+    image: list[int]
+    pruning: NotRequired[PruningDescription]
+
+
+def encode(network: ImageClassifier, description: Description) -> dict[str, np.ndarray]:
     """The tensors of a network, copied to the CPU; `decode` reads them."""
     tensors = {_WEIGHTS + name: tensor.cpu().numpy().copy() for name, tensor in network.state_dict().items()}
     text = json.dumps(description, sort_keys=True)
     return {**tensors, "description": np.frombuffer(text.encode(), np.uint8)}
 
 
-def decode(tensors: Mapping[str, np.ndarray]) -> tuple[ImageClassifier, dict[str, Any]]:
+def decode(tensors: Mapping[str, np.ndarray]) -> tuple[ImageClassifier, Description]:
     """The network, in evaluation mode on the CPU, and its description.
 
     Every convolution, batch norm and linear layer takes the shape of its stored weights.
@@ -44,7 +74,7 @@ def decode(tensors: Mapping[str, np.ndarray]) -> tuple[ImageClassifier, dict[str
         if name.startswith(_WEIGHTS)
     }
     try:
-        description = json.loads(np.asarray(tensors["description"], np.uint8).tobytes())
+        description = cast(Description, json.loads(np.asarray(tensors["description"], np.uint8).tobytes()))
         mean, std = weights["mean"].flatten().tolist(), weights["std"].flatten().tolist()
         with torch.random.fork_rng(devices=[]):
             network = build(description["architecture"], description["classes"], mean, std)
@@ -66,7 +96,7 @@ def load_network(path: str | Path) -> ImageClassifier:
     return load(path)[0]
 
 
-def load(path: str | Path) -> tuple[ImageClassifier, dict[str, Any]]:
+def load(path: str | Path) -> tuple[ImageClassifier, Description]:
     """The network in a file, and its description. The file's hash is not compared with its sidecar.
 
     Raises UserError if there is no such file, or no deep network in it.
@@ -100,6 +130,6 @@ def _fit(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
                 module.groups = outputs * module.in_channels // module.out_channels
             module.in_channels, module.out_channels = inputs_of_a_group * module.groups, outputs
         elif isinstance(module, nn.BatchNorm2d):
-            module.num_features = len(module.running_mean)
+            module.num_features = len(cast(Tensor, module.running_mean))
         else:
             module.out_features, module.in_features = module.weight.shape

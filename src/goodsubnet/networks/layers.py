@@ -2,14 +2,16 @@
 
 import copy
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from goodsubnet.errors import UserError
-from goodsubnet.networks.deep import evaluating
+from goodsubnet.networks.deep import check_image, evaluating
 
 NORMS = (nn.BatchNorm2d,)
 # Each treats every channel alone, whatever the values, so a channel can go without the others noticing.
@@ -40,6 +42,12 @@ class PrunableLayer:
     consumer: str
     channels: int
     norm: str | None
+
+
+def check_prunable(network: nn.Module, image: Sequence[int], classes: int) -> None:
+    """Raises UserError where a network could not be pruned, or does not tell the classes of such images apart."""
+    prunable_layers(network)
+    check_image(network, image, classes)
 
 
 def prunable_layers(network: nn.Module) -> list[PrunableLayer]:
@@ -85,7 +93,7 @@ class SplitNetwork:
         if cut is None or not isinstance(network.get_submodule(layer.consumer), nn.Conv2d):
             raise ValueError(f"the network has no convolution {layer.consumer}")
         self.layer = layer
-        self.consumer = network.get_submodule(layer.consumer)
+        self.consumer = cast(nn.Conv2d, network.get_submodule(layer.consumer))
         self._before, self._after = _cut(network, nodes, cut)
 
     def before(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -107,7 +115,9 @@ class SplitNetwork:
     def copy_of_after(self) -> tuple[nn.Conv2d, fx.GraphModule]:
         """Copies of the consumer and of what follows it, called as after(consumed, *rest); free of gradients."""
         consumer, after = copy.deepcopy((self.consumer, self._after))
-        return consumer.requires_grad_(False), after.requires_grad_(False)
+        consumer.requires_grad_(False)
+        after.requires_grad_(False)
+        return consumer, after
 
 
 def _title(network: nn.Module) -> str:
@@ -128,7 +138,12 @@ def _trace(network: nn.Module) -> fx.GraphModule:
 
 
 def _module(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
-    return modules[node.target] if node.op == "call_module" else None
+    return modules[_name(node)] if node.op == "call_module" else None
+
+
+def _name(node: fx.Node) -> str:
+    """Of the module that a node calls."""
+    return cast(str, node.target)
 
 
 def _is_convolution(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
@@ -139,7 +154,7 @@ def _is_convolution(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 
 def _is_channelwise(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     if node.op == "call_module":
-        module = modules[node.target]
+        module = modules[_name(node)]
         if isinstance(module, nn.Conv2d):
             return 1 < module.groups == module.in_channels == module.out_channels
         return isinstance(module, CHANNELWISE_MODULES)
@@ -159,7 +174,8 @@ def _behind_a_convolution(graph: fx.Graph, modules: dict[str, nn.Module]) -> lis
 
 def _layer_from(start: fx.Node, modules: dict[str, nn.Module], calls: Counter[str]) -> PrunableLayer | None:
     """The layer whose channels the convolution `start` makes, if they can be pruned."""
-    chain, norm = [start], None
+    chain: list[fx.Node] = [start]
+    norm: str | None = None
     while len(chain[-1].users) == 1:
         node = next(iter(chain[-1].users))
         module = _module(node, modules)
@@ -167,15 +183,16 @@ def _layer_from(start: fx.Node, modules: dict[str, nn.Module], calls: Counter[st
             return None
         if _is_convolution(node, modules):
             # A module of weights that is called twice makes or reads other channels, too.
-            weighted = [n.target for n in [*chain, node] if n.op == "call_module" and [*modules[n.target].parameters()]]
-            if any(calls[name] > 1 for name in weighted):
+            called = [_name(each) for each in [*chain, node] if each.op == "call_module"]
+            if any(calls[name] > 1 for name in called if [*modules[name].parameters()]):
                 return None
-            return PrunableLayer(start.target, node.target, modules[start.target].out_channels, norm)
+            channels = cast(nn.Conv2d, modules[_name(start)]).out_channels
+            return PrunableLayer(_name(start), _name(node), channels, norm)
         if not _is_channelwise(node, modules):
             return None
         chain.append(node)
         if isinstance(module, NORMS) and module.affine:
-            norm = node.target
+            norm = _name(node)
     return None
 
 
@@ -190,7 +207,7 @@ def _cut(network: nn.Module, nodes: list[fx.Node], cut: int) -> tuple[fx.GraphMo
     first = fx.Graph()
     for node in nodes[:cut]:
         copies[node] = first.node_copy(node, copies.__getitem__)
-    first.output((copies[nodes[cut].args[0]], tuple(copies[node] for node in rest)))
+    first.output((copies[cast(fx.Node, nodes[cut].args[0])], tuple(copies[node] for node in rest)))
 
     second = fx.Graph()
     copies = {nodes[cut]: second.placeholder("consumed")}

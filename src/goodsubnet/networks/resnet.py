@@ -31,6 +31,7 @@ def resnet(name: str, form: str, width_multiplier: float, classes: int) -> nn.Se
     """
     block, blocks, channels = STAGES[name]
     channels = tuple(max(1, round(width_multiplier * count)) for count in channels)
+    pool: nn.Module
     if form == "cifar":
         stem, pool = nn.Conv2d(3, channels[0], 3, stride=1, padding=1, bias=False), nn.Identity()
     else:

@@ -5,15 +5,33 @@ same kind, so that training, pruning on an accelerator and evaluation without to
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 
 from goodsubnet.data.randomness import random_generator
+from goodsubnet.settings.networks import TwoLayerArchitecture
 
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+if TYPE_CHECKING:
+    import torch
+
+Array: TypeAlias = "np.ndarray | torch.Tensor"
+A = TypeVar("A", np.ndarray, "torch.Tensor")
+"""What is given and what is returned are of one kind."""
+
+
+class Activation(Protocol):
+    """A function of each number."""
+
+    @overload
+    def __call__(self, x: np.ndarray, /) -> np.ndarray: ...
+    @overload
+    def __call__(self, x: "torch.Tensor", /) -> "torch.Tensor": ...
+
+
+ACTIVATIONS: dict[str, Activation] = {
     "relu": lambda x: x.clip(min=0),
-    "tanh": lambda x: np.tanh(x) if isinstance(x, np.ndarray) else x.tanh(),
+    "tanh": cast(Activation, lambda x: np.tanh(x) if isinstance(x, np.ndarray) else x.tanh()),
 }
 DERIVATIVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "relu": lambda x: (x > 0).astype(x.dtype),
@@ -37,34 +55,32 @@ def initial_weights(
 
 
 def initial_weights_of(
-    architecture: Mapping[str, Any], inputs: int, experiment: str, network: str, seed: int
+    architecture: TwoLayerArchitecture, inputs: int, experiment: str, network: str, seed: int
 ) -> dict[str, np.ndarray]:
-    """The weights that a trial begins with. architecture: the settings of the network. inputs: d."""
+    """The weights that a trial begins with. architecture: of the network. inputs: d."""
     generator = random_generator("initial weights", experiment, network, seed)
-    return initial_weights(architecture["width"], inputs, architecture["initialisation"], generator)
+    return initial_weights(architecture.width, inputs, architecture.initialisation, generator)
 
 
-def forward(weights: Mapping[str, Any], inputs: Any, activation: str) -> Any:
+def forward(weights: Mapping[str, A], inputs: A, activation: str) -> A:
     """Output of the dense network (eq. 2). inputs: (examples, d). Returns (examples,)."""
     hidden = ACTIVATIONS[activation](inputs @ weights["a"].T)
     return hidden @ weights["b"] / len(weights["b"])
 
 
-def forward_in_blocks(weights: Mapping[str, Any], inputs: Any, activation: str, cells: int = 2**24) -> np.ndarray:
+def forward_in_blocks(weights: Mapping[str, A], inputs: A, activation: str, cells: int = 2**24) -> np.ndarray:
     """`forward` for measuring, on the CPU as numpy: at most `cells` hidden outputs (64 MB) are held at a time."""
     rows = max(1, cells // len(weights["b"]))
     blocks = [forward(weights, inputs[start : start + rows], activation) for start in range(0, len(inputs), rows)]
     return np.concatenate([block if isinstance(block, np.ndarray) else block.cpu().numpy() for block in blocks])
 
 
-def subnetwork_forward(weights: Mapping[str, Any], share: Any, inputs: Any, activation: str) -> Any:
+def subnetwork_forward(weights: Mapping[str, A], share: A, inputs: A, activation: str) -> A:
     """Output of a subnetwork (eq. 3). share: (neurons,), the multiplicity of each neuron over the number of steps."""
     return ACTIVATIONS[activation](inputs @ weights["a"].T) @ (weights["b"] * share)
 
 
-def neuron_outputs(
-    weights: Mapping[str, Any], inputs: Any, activation: str, first: int = 0, stop: int | None = None
-) -> Any:
+def neuron_outputs(weights: Mapping[str, A], inputs: A, activation: str, first: int = 0, stop: int | None = None) -> A:
     """Outputs of the single neurons (eq. 1) from `first` to before `stop`, column i is phi of neuron first + i.
 
     Returns (examples, neurons) float32, laid out neuron by neuron as the selection reads it: the transpose of a
@@ -76,7 +92,7 @@ def neuron_outputs(
     stop = width if stop is None else stop
     block = block_of(width)
     if isinstance(inputs, np.ndarray):
-        outputs = np.empty((stop - first, examples), np.float32)
+        outputs = cast(A, np.empty((stop - first, examples), np.float32))
     else:
         outputs = inputs.new_empty((stop - first, examples))
     columns = inputs.T

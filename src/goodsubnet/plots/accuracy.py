@@ -1,24 +1,26 @@
-"""Figures of the accuracies in the tidy table of evaluations (see `goodsubnet.analysis`)."""
+"""Figures of the accuracies in the tidy table of evaluations (see `goodsubnet.results.analysis`)."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import FuncNorm
+from matplotlib.colors import FuncNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import Normal, Stroke
 
-from goodsubnet.analysis import require_columns, required_pretraining, summary
 from goodsubnet.errors import UserError
 from goodsubnet.plots.axes import AccuracyScale, accuracy_axis, axis_of, cell_edges
 from goodsubnet.plots.canvas import (
     NARROWEST_PANEL_INCHES,
     SIDES_INCHES,
     WIDEST_PANEL_INCHES,
+    Look,
+    Style,
     colours_of,
     freeze,
     grid_of,
@@ -29,16 +31,17 @@ from goodsubnet.plots.canvas import (
     panels_of,
     settings,
 )
-from goodsubnet.settings import FigureStyle
+from goodsubnet.results.analysis import require_columns, required_pretraining, summary
+from goodsubnet.settings.figures import FigureStyle
 
 QUANTITIES = {"train_accuracy": "accuracy on the training sub-dataset", "test_accuracy": "test accuracy"}
 METHOD_ORDER = ["greedy", "magnitude", "random"]
-DENSE = {"linewidth": 0.6, "linestyle": (0, (4, 2))}
+DENSE: Look = {"linewidth": 0.6, "linestyle": (0, (4, 2))}
 
 
 def figure1(
     evaluations: pd.DataFrame,
-    style: Mapping,
+    style: Style,
     method: str = "greedy",
     accuracy: str = "train_accuracy",
 ) -> Figure:
@@ -108,10 +111,10 @@ def figure1(
     return figure
 
 
-def curves(evaluations: pd.DataFrame, style: Mapping, accuracy: str = "train_accuracy") -> Figure:
+def curves(evaluations: pd.DataFrame, style: Style, accuracy: str = "train_accuracy") -> Figure:
     """Return the accuracy of the subnetworks against pre-training iterations, with its spread over seeds.
 
-    A column a network, by width; a row a method; a line a number of examples (mean over seeds), coloured in
+    One column per network, by width; one row per method; one line per number of examples (mean over seeds), coloured in
     order along the colour map; the band goes from the worst to the best seed; thin dashed lines are the dense
     network (the column `dense_` + `accuracy`). Arguments and errors as in `figure1`.
     """
@@ -168,7 +171,7 @@ def _heat_map(axis: Axes, grid: pd.DataFrame, colours: ScalarMappable) -> None:
         cell_edges(grid.index),
         grid.to_numpy(),
         cmap=colours.cmap,
-        norm=colours.norm,
+        norm=cast(Normalize, colours.norm),
         edgecolors="white",
         linewidth=0.3,
         antialiased=True,
@@ -197,9 +200,9 @@ def _required_line(axis: Axes, need: pd.DataFrame, look: FigureStyle) -> None:
             axis.plot(edges, sizes, transform=places, zorder=4, clip_on=False, **_mark(censored, look))
 
 
-def _mark(kind: str, look: FigureStyle) -> dict:
+def _mark(kind: str, look: FigureStyle) -> Look:
     """Return the look of a size's mark: "met", or as in the column `censored`."""
-    shared = {"color": look.red_line, "linestyle": "none", "gid": kind}
+    shared: Look = {"color": look.red_line, "linestyle": "none", "gid": kind}
     if kind == "met":
         return {
             **shared,
@@ -228,7 +231,7 @@ def _kinds_of_marks(needs: pd.DataFrame, look: FigureStyle) -> list[Line2D]:
     return [line, *(Line2D([], [], **_mark(kind, look), label=labels[kind]) for kind in occur)]
 
 
-def _curves_of(axis: Axes, means: pd.DataFrame, dense: pd.DataFrame, colours: Mapping) -> None:
+def _curves_of(axis: Axes, means: pd.DataFrame, dense: pd.DataFrame, colours: Mapping[int, np.ndarray]) -> None:
     """Draw one panel: for each size its mean, its band from worst to best seed, and the dense mean."""
     for size, colour in colours.items():
         rows = means[means["examples"] == size]

@@ -1,6 +1,10 @@
-"""The figure of the answers (see `goodsubnet.answers`): how much pre-training is enough, and what stopping costs."""
+"""The figure of the answers: how much pre-training is enough, and what stopping costs.
+
+The table is that of `goodsubnet.results.answers`.
+"""
 
 from collections.abc import Mapping
+from typing import TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -8,9 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from goodsubnet.answers import STILL_RISING
 from goodsubnet.errors import UserError
 from goodsubnet.plots.canvas import (
+    Look,
+    Panel,
+    Style,
     colours_of,
     freeze,
     legend_below,
@@ -20,6 +26,7 @@ from goodsubnet.plots.canvas import (
     panels_of,
     settings,
 )
+from goodsubnet.results.answers import STILL_RISING
 
 PANEL_INCHES = 2.0  # height
 COLUMN_INCHES = 0.9  # width that the marks of one size take
@@ -27,8 +34,11 @@ MARKERS = "osD^v<>P"
 # Of the distance of two sizes: how far the marks of all networks spread around theirs.
 SPREAD = 0.5
 
+# The lower and the upper ends of the bars.
+_Ends: TypeAlias = tuple[pd.Series, pd.Series]
 
-def answers_figure(answers: pd.DataFrame, method: str, margin: float, style: Mapping) -> Figure:
+
+def answers_figure(answers: pd.DataFrame, method: str, margin: float, style: Style) -> Figure:
     """Return, against the number of examples, the share of the pre-training that is enough, and the accuracy lost.
 
     A mark is a network, its bar the 95% interval over seeds; hollow where enough is not before the last checkpoint. The
@@ -53,11 +63,11 @@ def answers_figure(answers: pd.DataFrame, method: str, margin: float, style: Map
             rows = shown[shown["network"] == panel.network].sort_values("examples")
             shift = SPREAD * ((number + 0.5) / len(panels) - 0.5)
             places = np.searchsorted(sizes, rows["examples"]) + shift
-            look_of_marks = {"color": colours[number], "marker": MARKERS[number % len(MARKERS)]}
+            look_of_marks: Look = {"color": colours[number], "marker": MARKERS[number % len(MARKERS)]}
             total = rows["total_iterations"].where(rows["total_iterations"] > 0, 1)
-            ends = [100 * rows[name] / total for name in ("low", "high")]
+            ends = cast(_Ends, [100 * rows[name] / total for name in ("low", "high")])
             _marks(above, places, 100 * rows["enough_at"] / total, *ends, rows["note"] == STILL_RISING, look_of_marks)
-            ends = [100 * rows[name] for name in ("lost_low", "lost_high")]
+            ends = cast(_Ends, [100 * rows[name] for name in ("lost_low", "lost_high")])
             _marks(below, places, 100 * rows["accuracy_lost"], *ends, rows["note"] == STILL_RISING, look_of_marks)
         above.set(ylim=(-4, 104), yticks=range(0, 101, 25), ylabel="enough pre-training\n(% of the iterations run)")
         above.grid(axis="y", color="0.92", linewidth=0.6, zorder=0)
@@ -81,23 +91,25 @@ def _marks(
     low: pd.Series,
     high: pd.Series,
     hollow: pd.Series,
-    marks: Mapping,
+    marks: Look,
 ) -> None:
     axis.vlines(places, low.fillna(values), high.fillna(values), color=marks["color"], linewidth=1.1, zorder=2)
-    shared = {**marks, "linestyle": "none", "markersize": 5, "zorder": 3, "clip_on": False}
+    shared: Look = {**marks, "linestyle": "none", "markersize": 5, "zorder": 3, "clip_on": False}
     for here, face in ((~hollow, marks["color"]), (hollow, "white")):
         if here.any():
             axis.plot(places[here], values[here], **shared, markerfacecolor=face)
 
 
-def _kinds(panels: list, colours: Mapping, shown: pd.DataFrame, margin: float, line: str) -> list[Line2D]:
+def _kinds(
+    panels: list[Panel], colours: Mapping[int, np.ndarray], shown: pd.DataFrame, margin: float, line: str
+) -> list[Line2D]:
     """Return the entries of the legend."""
     entries = [
         Line2D([], [], color=colours[n], marker=MARKERS[n % len(MARKERS)], linestyle="none", label=panel.title)
         for n, panel in enumerate(panels)
     ]
     if (shown["note"] == STILL_RISING).any():
-        hollow = {"color": "0.3", "marker": "o", "markerfacecolor": "white", "linestyle": "none"}
+        hollow: Look = {"color": "0.3", "marker": "o", "markerfacecolor": "white", "linestyle": "none"}
         entries.append(Line2D([], [], **hollow, label="not before the last checkpoint"))
     if shown["seeds"].max() > 1:
         entries.append(Line2D([], [], color="0.3", linewidth=1.1, label="95% interval over seeds"))

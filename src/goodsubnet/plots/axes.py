@@ -1,10 +1,12 @@
 """Axes and scales: where a value goes on paper, and how much of the axis it gets."""
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import XAxis, YAxis
+from numpy.typing import ArrayLike
 
 # What each scale spreads evenly, in words for the reader of the figure.
 SCALES = {"power": "cube root of the error", "log": "logarithm of the error", "linear": ""}
@@ -27,14 +29,14 @@ class AccuracyScale:
             low, high = max(0.0, low - 0.01), min(1.0, high + 0.01)
         self.low, self.high = self._rounded(low, high, np.floor), self._rounded(high, low, np.ceil)
 
-    def forward(self, accuracy: np.ndarray) -> np.ndarray:
+    def forward(self, accuracy: np.ndarray | float) -> np.ndarray:
         """Return the position of an accuracy."""
         if self.kind == "linear":
             return np.asarray(accuracy)
         error = 1 - np.asarray(accuracy)
         return -np.log10(np.maximum(error, self.floor)) if self.kind == "log" else -np.cbrt(error)
 
-    def inverse(self, position: np.ndarray) -> np.ndarray:
+    def inverse(self, position: np.ndarray | float) -> np.ndarray:
         """Return the accuracy at a position."""
         if self.kind == "linear":
             return np.asarray(position)
@@ -42,7 +44,7 @@ class AccuracyScale:
 
     def ticks(self, count: int) -> list[float]:
         """Return about `count` accuracies, evenly spread in position, each as round as its place allows."""
-        positions = np.linspace(*self.forward(np.array([self.low, self.high])), count)
+        positions = np.linspace(*cast(tuple[float, float], self.forward(np.array([self.low, self.high]))), count)
         near = 0.3 * (positions[1] - positions[0])
         round_errors = [0.0, *(mantissa * 10.0**-power for mantissa in (1, 5, 2, 3) for power in range(1, 6))]
         ticks = set()
@@ -63,7 +65,7 @@ class AccuracyScale:
 
     def _stands_for(self, tick: float, position: float, near: float) -> bool:
         """Return whether a tick lies on the scale, and no farther than `near` from a position."""
-        return self.low <= tick <= self.high and abs(self.forward(tick) - position) <= near
+        return cast(bool, self.low <= tick <= self.high and abs(self.forward(tick) - position) <= near)
 
     def words(self) -> str:
         """Return what the reader of a colour bar or an axis must know of the scale."""
@@ -80,7 +82,7 @@ def accuracy_axis(axis: Axes, scale: AccuracyScale) -> None:
     axis.minorticks_off()
 
 
-def axis_of(axis: Axes, name: str, values: Sequence[int], inches: float, label: str) -> None:
+def axis_of(axis: Axes, name: str, values: ArrayLike, inches: float, label: str) -> None:
     """Set up the x or y axis: cells of these values, a tick at each, labels on as many as fit in `inches`.
 
     Values whose narrowest cell would be less than half an equal share of the axis get equal cells instead,
@@ -109,7 +111,7 @@ def axis_of(axis: Axes, name: str, values: Sequence[int], inches: float, label: 
 
 
 def log_ticks(
-    axis: Axis, limits: tuple[float, float], inches: float, choices: Sequence[Sequence[int]], line_digits: int
+    axis: XAxis | YAxis, limits: tuple[float, float], inches: float, choices: Sequence[Sequence[int]], line_digits: int
 ) -> None:
     """Give a logarithmic axis plain numbers as ticks: multiples of the powers of ten, the first choice that has room.
 
@@ -128,7 +130,7 @@ def log_ticks(
     axis.set_ticks(ticks, labels)
 
 
-def cell_edges(values: Sequence[int]) -> np.ndarray:
+def cell_edges(values: ArrayLike) -> np.ndarray:
     """Return the n + 1 borders of n ascending values: midpoints, and as far out at the ends as in."""
     values = np.asarray(values, dtype=np.float64)
     if len(values) == 1:
@@ -137,7 +139,7 @@ def cell_edges(values: Sequence[int]) -> np.ndarray:
     return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
 
 
-def is_to_scale(values: Sequence[int]) -> bool:
+def is_to_scale(values: Sequence[float] | np.ndarray) -> bool:
     """Return whether cells drawn to scale are all wide enough to be seen."""
     edges = cell_edges(np.sort(values))
     return np.diff(edges).min() >= 0.5 * (edges[-1] - edges[0]) / len(values)

@@ -1,6 +1,7 @@
 """Figures of the theory: its bounds beside the losses they bound, and the terms of the bounds along pre-training."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import matplotlib
 import numpy as np
@@ -12,13 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from goodsubnet.analysis import CELL, GROUP
 from goodsubnet.errors import UserError
 from goodsubnet.plots.axes import axis_of
 from goodsubnet.plots.canvas import (
     SIDES_INCHES,
     WIDEST_PANEL_INCHES,
+    Look,
     Panel,
+    Style,
     colours_of,
     freeze,
     legend_below,
@@ -28,7 +30,8 @@ from goodsubnet.plots.canvas import (
     panels_of,
     settings,
 )
-from goodsubnet.settings import FigureStyle
+from goodsubnet.results.analysis import CELL, GROUP
+from goodsubnet.settings.figures import FigureStyle
 
 MOST_ROWS = 4
 MOST_CHECKPOINTS = 4
@@ -36,17 +39,17 @@ NARROWEST_PANEL_INCHES = 1.2
 
 LOSSES = ["measured", "lemma1", "variance_form", "dense_loss", "trivial_loss"]
 SQUARED_ONLY = "variance_recursion"
-MEASURED = {"color": "black", "linewidth": 2.2}
-LEMMA1 = {"linewidth": 1.2, "linestyle": (0, (6, 1.5, 1, 1.5))}
-VARIANCE_FORM = {"linewidth": 1.2, "marker": "o", "markersize": 2.8}
-VARIANCE_RECURSION = {"linewidth": 1, "marker": "D", "markersize": 3, "markerfacecolor": "white"}
-DENSE = {"color": "0.35", "linewidth": 0.9, "linestyle": (0, (4, 2))}
-TRIVIAL = {"color": "0.35", "linewidth": 1.1, "linestyle": (0, (1, 1.5))}
-SAYS_NOTHING = {"facecolor": "0.92", "linewidth": 0}
+MEASURED: Look = {"color": "black", "linewidth": 2.2}
+LEMMA1: Look = {"linewidth": 1.2, "linestyle": (0, (6, 1.5, 1, 1.5))}
+VARIANCE_FORM: Look = {"linewidth": 1.2, "marker": "o", "markersize": 2.8}
+VARIANCE_RECURSION: Look = {"linewidth": 1, "marker": "D", "markersize": 3, "markerfacecolor": "white"}
+DENSE: Look = {"color": "0.35", "linewidth": 0.9, "linestyle": (0, (4, 2))}
+TRIVIAL: Look = {"color": "0.35", "linewidth": 1.1, "linestyle": (0, (1, 1.5))}
+SAYS_NOTHING: Look = {"facecolor": "0.92", "linewidth": 0}
 
-LARGEST = {"linewidth": 1.1, "marker": "o", "markersize": 2}
-MEAN = {"linewidth": 1.1, "linestyle": (0, (4, 1.5)), "marker": "s", "markersize": 1.6}
-BAND = {"alpha": 0.2, "linewidth": 0}
+LARGEST: Look = {"linewidth": 1.1, "marker": "o", "markersize": 2}
+MEAN: Look = {"linewidth": 1.1, "linestyle": (0, (4, 1.5)), "marker": "s", "markersize": 1.6}
+BAND: Look = {"alpha": 0.2, "linewidth": 0}
 # The rows of the figure of the terms: what the y axis says, and the columns of the table with their lines.
 TERMS = {
     "D²/m and V/m of\nthe neurons' outputs": {"squared_diameter": LARGEST, "variance": MEAN},
@@ -59,15 +62,15 @@ TERMS = {
 }
 
 
-def bounds(table: pd.DataFrame, style: Mapping, method: str = "greedy") -> Figure:
+def bounds(table: pd.DataFrame, style: Style, method: str = "greedy") -> Figure:
     """Return the loss of the subnetwork after k selection steps, with the bounds on it.
 
-    A column a checkpoint, at most `MOST_CHECKPOINTS` and as many as fit, chosen by `telling_checkpoints`; a row a
-    network, by width, at most `MOST_ROWS`, evenly chosen. Shown are the largest number of examples and the first seed.
-    Both axes are logarithmic: a loss of 0 lies below the panel.
+    One column per checkpoint, at most `MOST_CHECKPOINTS` and as many as fit, chosen by `telling_checkpoints`; one row
+    per network, by width, at most `MOST_ROWS`, evenly chosen. Shown are the largest number of examples and the first
+    seed. Both axes are logarithmic: a loss of 0 lies below the panel.
 
-    `table` has one row a (experiment, network, width, method, examples, seed, iteration, step), of one experiment, with
-    the losses `measured`, `lemma1` (the bound of Lemma 1 in Wolfe et al., arXiv 2108.00259), `variance_form` (see
+    `table` has one row per (experiment, network, width, method, examples, seed, iteration, step), of one experiment,
+    with the losses `measured`, `lemma1` (the bound of Lemma 1 in Wolfe et al., arXiv 2108.00259), `variance_form` (see
     `theory.bounds`), `dense_loss` and `trivial_loss` (of the best constant prediction), all means over the examples;
     `variance_recursion`, another bound, is drawn where the table has it. `style` has the keys of `FigureStyle`;
     `method` is the one shown. Raises `UserError` where the table is incomplete, lacks the method, holds several
@@ -114,19 +117,19 @@ def bounds(table: pd.DataFrame, style: Mapping, method: str = "greedy") -> Figur
     return figure
 
 
-def terms(table: pd.DataFrame, style: Mapping, method: str = "greedy") -> Figure:
+def terms(table: pd.DataFrame, style: Style, method: str = "greedy") -> Figure:
     """Return the terms of the bounds against the iterations of pre-training, with their spread over seeds.
 
-    A row a kind of term, with a shared y axis: the diameter D^2/m and the variance V/m of the neurons' outputs; the
+    One row per kind of term, with a shared y axis: the diameter D^2/m and the variance V/m of the neurons' outputs; the
     loss l(z_1) of the best single neuron; how far the weights of a neuron are from their initial values, the farthest
     and the mean. Solid is what Lemma 3 and Theorem 1 of Wolfe et al. (arXiv 2108.00259) claim to stay bounded.
 
-    A column a network, by width, evenly chosen where more are there than fit; a line a number of examples (mean over
-    seeds), coloured in order along the colour map; the band goes from the lowest to the highest seed. A y axis is
+    One column per network, by width, evenly chosen where more are there than fit; one line per number of examples (mean
+    over seeds), coloured in order along the colour map; the band goes from the lowest to the highest seed. A y axis is
     logarithmic where its positive values span a decade or more; where there are zeros, too, it is linear from 0 to the
     power of ten below the smallest of the others.
 
-    `table` has one row a (experiment, network, width, method, examples, seed, iteration), of one experiment, with
+    `table` has one row per (experiment, network, width, method, examples, seed, iteration), of one experiment, with
     `squared_diameter` (D^2/m), `variance` (V/m), `first_loss` and `trivial_loss` (means over the examples),
     `largest_movement`, `mean_movement` and `initial_length` (Euclidean). Other arguments and errors as in `bounds`; a
     seed or a size that lacks a checkpoint of its network is an error, too.
@@ -146,7 +149,7 @@ def terms(table: pd.DataFrame, style: Mapping, method: str = "greedy") -> Figure
         panel_width = (width - SIDES_INCHES) / len(panels)
         for (row, column), axis in np.ndenumerate(grid):
             label, lines = list(TERMS.items())[row]
-            of_network = over_seeds.loc[panels[column].network]
+            of_network = cast(pd.DataFrame, over_seeds.loc[panels[column].network])
             _terms_by_iteration(axis, of_network, lines, colours)
             checkpoints = of_network.index.unique("iteration").sort_values()
             axis_of(axis, "x", checkpoints, panel_width, "iterations")
@@ -238,7 +241,7 @@ def _refuse_gaps(rows: pd.DataFrame, name: str) -> None:
             )
 
 
-def _cell_name(row: Mapping) -> str:
+def _cell_name(row: Mapping[str, object] | pd.Series) -> str:
     """Return the words for the network, size, seed and checkpoint of a row."""
     return (
         f"network {row['network']!r}, {row['examples']:,} examples, seed {row['seed']}, iteration {row['iteration']:,}"
@@ -264,7 +267,7 @@ def _log_limits(values: np.ndarray) -> tuple[float, float]:
     return float(low / room), float(high * room)
 
 
-def _looks_of_losses(look: FigureStyle) -> dict[str, dict]:
+def _looks_of_losses(look: FigureStyle) -> dict[str, Look]:
     """Return how the line of each column of losses looks: no two alike in grey."""
     variance_form, variance_recursion, lemma1 = matplotlib.colormaps[look.colormap]([0.25, 0.45, 0.65])
     return {
@@ -277,7 +280,7 @@ def _looks_of_losses(look: FigureStyle) -> dict[str, dict]:
     }
 
 
-def _losses_by_step(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, dict], top: float) -> None:
+def _losses_by_step(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], top: float) -> None:
     """Draw one panel: measured loss and bounds by step, the dense and the trivial loss as horizontal lines."""
     axis.axhspan(rows["trivial_loss"].iloc[0], top, **SAYS_NOTHING, gid="says nothing")
     # Marks at even distances on the logarithmic axis, the first and the last step among them.
@@ -289,7 +292,7 @@ def _losses_by_step(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, dict], t
             axis.plot(rows["step"], rows[column], **line, markevery=marks.tolist(), gid=column)
 
 
-def _kinds_of_losses(looks: Mapping[str, dict]) -> list[Line2D | Patch]:
+def _kinds_of_losses(looks: Mapping[str, Look]) -> list[Line2D | Patch]:
     """Return legend entries for the lines and the shade."""
     labels = {
         "measured": "subnetwork, measured",
@@ -310,15 +313,17 @@ def _logarithmic_ticks(axis: Axis, fine: bool) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _terms_by_iteration(axis: Axes, values: pd.DataFrame, lines: Mapping[str, dict], colours: Mapping) -> None:
+def _terms_by_iteration(
+    axis: Axes, values: pd.DataFrame, lines: Mapping[str, Look], colours: Mapping[int, np.ndarray]
+) -> None:
     """Draw one panel: for each size and column its mean over seeds, and the band from lowest to highest seed.
 
     values: index (examples, iteration), columns (column, "mean", "min" or "max").
     """
     for size, colour in colours.items():
         for column, line in lines.items():
-            part = values.loc[size, column].sort_index()
-            drawn = {"color": colour, "gid": column} | line
+            part = cast(pd.DataFrame, values.loc[size, column]).sort_index()
+            drawn: Look = {"color": colour, "gid": column} | line
             if line is TRIVIAL:
                 axis.axhline(part["mean"].iloc[0], **drawn)
             else:
@@ -354,6 +359,6 @@ def _kinds_of_terms(seeds: pd.Series) -> list[Line2D | Patch]:
         (MEAN, "V/m, mean movement"),
         (TRIVIAL, "best constant prediction, length of initial weights"),
     ]
-    handles = [Line2D([], [], **({"color": "0.2"} | line), label=label) for line, label in labels]
+    handles: list[Line2D | Patch] = [Line2D([], [], **({"color": "0.2"} | line), label=label) for line, label in labels]
     band = Patch(facecolor="0.2", **BAND, label="lowest to highest seed")
     return [*handles, band] if seeds.max() > 1 else handles

@@ -4,10 +4,11 @@ No pyplot: its global state would keep every figure alive and choose a display. 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any, TypeAlias
 
 import matplotlib
 import matplotlib.style
@@ -21,8 +22,14 @@ from matplotlib.patches import Patch
 from pydantic import ValidationError
 
 from goodsubnet.errors import UserError
-from goodsubnet.settings import FigureStyle, explain
+from goodsubnet.settings.faults import explain
+from goodsubnet.settings.figures import FigureStyle
 
+Style: TypeAlias = Mapping[str, object] | FigureStyle
+"""How a figure looks: a style, or keys of one."""
+# Any, because Matplotlib gives the keywords of its artists no type that they could all share.
+Look: TypeAlias = dict[str, Any]
+"""How an artist looks: keywords of one of Matplotlib's functions."""
 # Everything that would make the bytes of a file differ from one day or version to the next.
 METADATA = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -73,7 +80,7 @@ def render(figure: Figure, file_format: str) -> bytes:
     return buffer.getvalue()
 
 
-def look_of(style: Mapping) -> FigureStyle:
+def look_of(style: Style) -> FigureStyle:
     """Return the style that a mapping describes.
 
     Raises `UserError` for a key that does not exist or a value that cannot be drawn.
@@ -101,7 +108,7 @@ def colours_of(values: Iterable[int], look: FigureStyle) -> dict[int, np.ndarray
     return dict(zip(distinct, matplotlib.colormaps[look.colormap](np.linspace(0, 0.82, len(distinct))), strict=True))
 
 
-def settings() -> AbstractContextManager:
+def settings() -> AbstractContextManager[None]:
     """Return Matplotlib's own defaults with `SETTINGS`, whatever the reader's matplotlibrc says."""
     return matplotlib.style.context(["default", SETTINGS])
 
@@ -140,7 +147,7 @@ def grid_of(panels: int, look: FigureStyle) -> tuple[int, int]:
     return rows, math.ceil(panels / rows)
 
 
-def legend_below(figure: Figure, handles: list[Line2D | Patch]) -> None:
+def legend_below(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
     """Put a legend below the panels, in as many columns as the figure is wide enough for."""
     for columns in range(len(handles), 0, -1):
         legend = figure.legend(handles=handles, loc="outside lower center", ncols=columns)

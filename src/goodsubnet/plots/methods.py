@@ -10,10 +10,20 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
-from goodsubnet.comparison import NAMES, at_equal_size, loss_by_size
 from goodsubnet.errors import UserError
 from goodsubnet.plots.axes import log_ticks
-from goodsubnet.plots.canvas import freeze, legend_below, look_of, mean_over, new_figure, panels_of, settings
+from goodsubnet.plots.canvas import (
+    Look,
+    Style,
+    freeze,
+    legend_below,
+    look_of,
+    mean_over,
+    new_figure,
+    panels_of,
+    settings,
+)
+from goodsubnet.results.comparison import NAMES, at_equal_size, loss_by_size
 
 COLUMNS = [*NAMES, "point", "size", "loss", "passes"]
 ROW_INCHES, FRAME_INCHES = 2.1, 1.25
@@ -22,18 +32,18 @@ ROW_INCHES, FRAME_INCHES = 2.1, 1.25
 COLOURS = ("black", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "0.55")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 REMOVES = (0, (4, 1.5))
-BAND = {"alpha": 0.15, "linewidth": 0}
-COMMON = {"color": "0.6", "linewidth": 0.8, "zorder": 0}
+BAND: Look = {"alpha": 0.15, "linewidth": 0}
+COMMON: Look = {"color": "0.6", "linewidth": 0.8, "zorder": 0}
 TICKS = (range(1, 10), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 
 
-def methods_figure(table: pd.DataFrame, style: Mapping, methods: Sequence[str]) -> Figure:
+def methods_figure(table: pd.DataFrame, style: Style, methods: Sequence[str]) -> Figure:
     """Return the methods side by side: left the loss against the size, right at equal size against the cost in passes.
 
-    A row a network (the narrowest and the widest) and checkpoint (the first and the last), for the largest number of
-    examples. Left: a line a method, mean over seeds with the range as a band, dashed where the method removes neurons;
-    the vertical line is the size of comparison (`comparison.common_size`). Right: a marker a method, at the mean over
-    seeds, with the range. All axes are logarithmic; a loss of 0 is drawn at the lowest other one.
+    One row per network (the narrowest and the widest) and checkpoint (the first and the last), for the largest number
+    of examples. Left: one line per method, mean over seeds with the range as a band, dashed where the method removes
+    neurons; the vertical line is the size of comparison (`comparison.common_size`). Right: a marker a method, at the
+    mean over seeds, with the range. All axes are logarithmic; a loss of 0 is drawn at the lowest other one.
 
     table: as `comparison.methods_table` returns it, of one experiment. style: the keys of `FigureStyle`. methods: in
     the order of the legend. Raises `UserError` where a column or a method is missing, a loss is not a number of at
@@ -46,7 +56,7 @@ def methods_figure(table: pd.DataFrame, style: Mapping, methods: Sequence[str]) 
     networks = [panels[0], panels[-1]] if len(panels) > 1 else panels
     iterations = sorted({shown["iteration"].min(), shown["iteration"].max()})
     rows = [(panel, iteration) for panel in networks for iteration in iterations]
-    looks = {
+    looks: dict[str, Look] = {
         method: {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
         for place, method in enumerate(methods)
     }
@@ -110,17 +120,17 @@ def _removes(rows: pd.DataFrame) -> bool:
     return bool((ends["first"] > ends["last"]).any())
 
 
-def _losses_by_size(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, dict], removing: set[str]) -> None:
+def _losses_by_size(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], removing: set[str]) -> None:
     axis.set(xscale="log", yscale="log")
     for method, look in looks.items():
         means = loss_by_size(rows[rows["method"] == method])
         marks = np.unique(np.geomspace(1, len(means), 7).round().astype(int)) - 1
-        line = {"linestyle": REMOVES if method in removing else "-", "linewidth": 1.1, "markersize": 3.5}
+        line: Look = {"linestyle": REMOVES if method in removing else "-", "linewidth": 1.1, "markersize": 3.5}
         axis.plot(means["size"], means["mean"], **look, **line, markevery=marks.tolist(), gid=method)
         axis.fill_between(means["size"], means["min"], means["max"], color=look["color"], **BAND)
 
 
-def _losses_by_cost(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, dict]) -> None:
+def _losses_by_cost(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     axis.set(xscale="log", yscale="log")
     for place, (method, look) in enumerate(looks.items()):
         part = rows[rows["method"] == method]
@@ -130,15 +140,15 @@ def _losses_by_cost(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, dict]) -
             np.clip([[values.mean() - values.min()], [values.max() - values.mean()]], 0, None) for values in (x, y)
         ]
         # Ever smaller, so that a mark at the same place is not hidden by a later one.
-        bars = {"elinewidth": 0.8, "markersize": max(4.0, 7.5 - 0.45 * place), "linestyle": "none"}
+        bars: Look = {"elinewidth": 0.8, "markersize": max(4.0, 7.5 - 0.45 * place), "linestyle": "none"}
         drawn = axis.errorbar(x.mean(), y.mean(), yerr=spread[1], xerr=spread[0], **look, **bars)
         drawn.lines[0].set_gid(method)
     axis.margins(0.12)
 
 
-def _kinds(looks: Mapping[str, dict], removing: set[str], seeds: pd.Series) -> list[Line2D | Patch]:
+def _kinds(looks: Mapping[str, Look], removing: set[str], seeds: pd.Series) -> list[Line2D | Patch]:
     """Return legend entries for the methods and for what lines and bands are."""
-    handles = [
+    handles: list[Line2D | Patch] = [
         Line2D(
             [], [], **look, linewidth=1.1, markersize=4, label=method, linestyle=REMOVES if method in removing else "-"
         )

@@ -1,8 +1,5 @@
 """Figure 4: the time that pruning takes with one worker and with several."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,43 +7,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from goodsubnet.plots.canvas import colours_of, freeze, legend_below, look_of, new_figure, settings
+from goodsubnet.plots.canvas import Look, Style, colours_of, freeze, legend_below, look_of, new_figure, settings
 
-COLUMNS = (
-    *("what", "channels", "device", "workers", "crowded", "repetition"),
-    *("seconds", "communication", "waiting", "messages", "bytes", "chosen"),
-)
 PANEL_INCHES = 1.45
 SIDES_INCHES = 0.7
 HEIGHT_INCHES = 3.4
-COMMUNICATION = {"facecolor": "0.6", "linewidth": 0}
-CROWDED = {"hatch": "//////", "edgecolor": "white", "linewidth": 0}
-SPREAD = {"ecolor": "black", "elinewidth": 0.8, "capsize": 2.5, "capthick": 0.8, "fmt": "none"}
-IDEAL = {"color": "#e3001b", "linewidth": 1, "linestyle": (0, (4, 2)), "marker": "_", "markersize": 8}
+COMMUNICATION: Look = {"facecolor": "0.6", "linewidth": 0}
+CROWDED: Look = {"hatch": "//////", "edgecolor": "white", "linewidth": 0}
+SPREAD: Look = {"ecolor": "black", "elinewidth": 0.8, "capsize": 2.5, "capthick": 0.8, "fmt": "none"}
+IDEAL: Look = {"color": "#e3001b", "linewidth": 1, "linestyle": (0, (4, 2)), "marker": "_", "markersize": 8}
 
 
-def pruning_times_table(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Every measurement: a row a layer (or the two-layer network), number of workers and repetition.
-
-    measured: of `stages.<kind>.pruning_times`, with "device". Columns: `communication` and `waiting`, for the others,
-    are of a worker on average, in seconds; messages and bytes are received by all workers;
-    chosen is a digest of the neurons, or channels, in the order chosen;
-    device is "cpu" or "accelerator"; crowded: more workers than cores, or than accelerators.
-    """
-    tables = [
-        pd.DataFrame(each["rows"]).assign(
-            device="cpu" if each["device"] == "cpu" else "accelerator",
-            crowded=lambda table, places=each["places"]: table["workers"] > places,
-        )
-        for each in measured
-    ]
-    return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
-
-
-def figure4(table: pd.DataFrame, style: Mapping) -> Figure:
+def figure4(table: pd.DataFrame, style: Style) -> Figure:
     """Return Figure 4 of Wolfe et al. (arXiv 2108.00259): pruning time against the number of workers.
 
-    A panel a layer, in the order of the table. A bar is the median over the repetitions, its grey part was spent on
+    One panel per layer, in the order of the table. A bar is the median over the repetitions, its grey part was spent on
     communication and on waiting for others, its whisker goes from the fastest to the slowest. The dashed line is the
     ideal: the time of one worker over their number. Hatched: more workers than the machine runs at full speed.
 
@@ -72,7 +47,7 @@ def figure4(table: pd.DataFrame, style: Mapping) -> Figure:
         ideal = table["workers"].min() == 1
         title = "Pruning time" if repetitions == 1 else f"Pruning time, median and range of {repetitions}"
         figure.suptitle(f"{title}; on {device}", fontsize=9.5)
-        handles = [
+        handles: list[Line2D | Patch] = [
             Patch(facecolor=colour, label="selection"),
             Patch(**COMMUNICATION, label="communication and waiting"),
         ]

@@ -1,6 +1,7 @@
 """The figure of the stopping rules: what each saves of the pre-training, and what that costs in accuracy."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ from matplotlib.transforms import ScaledTranslation
 from goodsubnet.errors import UserError
 from goodsubnet.plots.canvas import (
     WIDEST_PANEL_INCHES,
+    Look,
+    Style,
     freeze,
     grid_of,
     legend_below,
@@ -33,14 +36,28 @@ TICKS = [0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 80, 100]
 WORDS = {"train_accuracy": "accuracy on the sub-dataset", "test_accuracy": "test accuracy"}
 # Rules that stop alike would hide one another: each stands this many points beside the one before.
 BESIDE = 5.0
-END = {"linestyle": "none", "marker": "_", "markersize": 13, "markeredgewidth": 1.6, "color": "0.55"}
+END: Look = {"linestyle": "none", "marker": "_", "markersize": 13, "markeredgewidth": 1.6, "color": "0.55"}
 GOOD = "#e3f2e1"
 
 
-def stopping_figure(scores: pd.DataFrame, style: Mapping, accuracy: str) -> Figure:
-    """Return the figure of the rules: share of pre-training saved (x) against accuracy lost (y), a mark a rule.
+class _Scored(Protocol):
+    """A row of the table of scores, as far as it is drawn."""
 
-    A panel a network at its smallest and one at its largest number of examples; the good corner, lower right, is
+    rule: str
+    seeds: int
+    fired: int
+    saved: float
+    saved_low: float
+    saved_high: float
+    regret: float
+    regret_low: float
+    regret_high: float
+
+
+def stopping_figure(scores: pd.DataFrame, style: Style, accuracy: str) -> Figure:
+    """Return the figure of the rules: share of pre-training saved (x) against accuracy lost (y), one mark per rule.
+
+    One panel per network at its smallest and one at its largest number of examples; the good corner, lower right, is
     shaded. Bars are the intervals over seeds, cut where they leave the axes. A hollow mark did not stop every training.
     Marks that lie on one another are moved apart. The grey dash is what training to the end loses against the best
     checkpoint. The y axis spreads the cube root. Rules that are not applicable are left out.
@@ -55,7 +72,7 @@ def stopping_figure(scores: pd.DataFrame, style: Mapping, accuracy: str) -> Figu
         raise UserError(f"the table of scores {what}; make it again")
     looks = {rule: _mark(number) for number, rule in enumerate(scores["rule"].unique())}
     sizes = scores.groupby("network")["examples"].agg(["min", "max"])
-    cells = [(panel, sizes.loc[panel.network, end]) for end in ("min", "max") for panel in panels_of(scores)]
+    cells = [(panel, cast(int, sizes.loc[panel.network, end])) for end in ("min", "max") for panel in panels_of(scores)]
     # Once, where there is one size.
     cells = list(dict.fromkeys(cells))
     ends = scores["network"].map(sizes["min"]), scores["network"].map(sizes["max"])
@@ -105,7 +122,7 @@ def _scales(axis: Axes, shown: pd.DataFrame) -> None:
     axis.minorticks_off()
 
 
-def _panel(axis: Axes, ours: pd.DataFrame, looks: Mapping[str, dict]) -> None:
+def _panel(axis: Axes, ours: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     """Draw the rules of one network and number of examples."""
     low, high = axis.get_ylim()
     corner = np.cbrt(high) / 3
@@ -116,14 +133,14 @@ def _panel(axis: Axes, ours: pd.DataFrame, looks: Mapping[str, dict]) -> None:
     if len(ours):
         axis.plot([0], [100 * ours["end_regret"].iloc[0]], **END, zorder=1.5, gid="end")
     places: dict[tuple[float, float], int] = {}
-    for row in ours.itertuples(index=False):
+    for row in cast(Iterable[_Scored], ours.itertuples(index=False)):
         x, y = 100 * row.saved, 100 * row.regret
         place = (round(x / 3), round(float(np.cbrt(y)) / (0.04 * np.cbrt(high))))
         moved = places.get(place, 0)
         places[place] = moved + 1
         shift = ScaledTranslation(moved * BESIDE / 72, 0, axis.figure.dpi_scale_trans)
         mark = looks[row.rule]
-        bars = {
+        bars: Look = {
             "color": mark["color"],
             "linewidth": 0.8,
             "alpha": 0.7,
@@ -137,16 +154,22 @@ def _panel(axis: Axes, ours: pd.DataFrame, looks: Mapping[str, dict]) -> None:
         axis.plot([x], [y], **mark, markerfacecolor=face, zorder=3, transform=axis.transData + shift, clip_on=False)
 
 
-def _mark(number: int) -> dict:
+def _mark(number: int) -> Look:
     """Return the look of a rule's mark."""
     shape = {"marker": MARKERS[number % len(MARKERS)], "color": COLOURS[number % len(COLOURS)]}
     return {**shape, "linestyle": "none", "markersize": 5.5, "markeredgewidth": 1.1}
 
 
-def _legend(shown: pd.DataFrame, looks: Mapping[str, dict]) -> list[Line2D]:
+def _legend(shown: pd.DataFrame, looks: Mapping[str, Look]) -> list[Line2D]:
     drawn = [rule for rule in looks if (shown["rule"] == rule).any()]
     entries = [Line2D([], [], **looks[rule], label=rule.replace("_", " ")) for rule in drawn]
     if (shown["fired"] < shown["seeds"]).any():
-        hollow = {"marker": "o", "color": "0.4", "markerfacecolor": "white", "linestyle": "none", "markersize": 5.5}
+        hollow: Look = {
+            "marker": "o",
+            "color": "0.4",
+            "markerfacecolor": "white",
+            "linestyle": "none",
+            "markersize": 5.5,
+        }
         entries.append(Line2D([], [], **hollow, label="hollow: did not stop every training"))
     return [*entries, Line2D([], [], **END, label="trained to the end")]

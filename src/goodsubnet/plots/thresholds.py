@@ -1,19 +1,21 @@
 """The figure of the thresholds in pre-training iterations (see `goodsubnet.theory.thresholds` and `.laws`)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from goodsubnet.analysis import GROUP
 from goodsubnet.errors import UserError
 from goodsubnet.plots.axes import log_ticks
 from goodsubnet.plots.canvas import (
     WIDEST_PANEL_INCHES,
+    Look,
+    Style,
     freeze,
     grid_of,
     legend_below,
@@ -23,7 +25,8 @@ from goodsubnet.plots.canvas import (
     panels_of,
     settings,
 )
-from goodsubnet.settings import FigureStyle
+from goodsubnet.results.analysis import GROUP
+from goodsubnet.settings.figures import FigureStyle
 from goodsubnet.theory.laws import FORMULAS, law_values
 
 QUANTITY = "loss threshold"
@@ -34,7 +37,7 @@ PANEL_INCHES = 2.1  # height
 LABELS_INCHES = 0.75  # of the y axis, at the left
 LAW_LINES = {"logarithmic": (0, (1, 1.2)), "power": "-", "linear": (0, (5, 2))}
 PREDICTION_COLOUR = "#2166ac"
-LAST_CHECKPOINT = {"color": "0.8", "linewidth": 2.5, "zorder": 0}
+LAST_CHECKPOINT: Look = {"color": "0.8", "linewidth": 2.5, "zorder": 0}
 LABELS = {
     "no": "measured: the loss stays low from here on",
     "first interval": "in the first interval: earlier, by how much is not known",
@@ -45,7 +48,16 @@ LABELS = {
 TICKS = [(1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)]
 
 
-def thresholds_figure(thresholds: pd.DataFrame, laws: pd.DataFrame, style: Mapping) -> Figure:
+class _FittedLaw(Protocol):
+    """A row of the table of laws, as far as it is drawn."""
+
+    law: str
+    a: float
+    b: float
+    verdict: str
+
+
+def thresholds_figure(thresholds: pd.DataFrame, laws: pd.DataFrame, style: Style) -> Figure:
     """Return the thresholds against the number of examples, with the laws fitted to them and Theorem 3's prediction.
 
     One panel a network and method, by width; both axes logarithmic and shared by all panels. Bars are the intervals
@@ -86,7 +98,7 @@ def thresholds_figure(thresholds: pd.DataFrame, laws: pd.DataFrame, style: Mappi
                     "make it from the same evaluations as the thresholds"
                 )
             axis.set_title(panel.title if len(methods) == 1 else f"{panel.title}, {method}", pad=24)
-            above = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
+            above: Look = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
             axis.annotate(_verdict(fitted), (0.5, 1), (0, 4), **above, fontsize=7, color="0.3")
             _laws(axis, ours, fitted)
             _marks(axis, ours, span, look)
@@ -110,9 +122,13 @@ def _laws(axis: Axes, thresholds: pd.DataFrame, laws: pd.DataFrame) -> None:
     if sizes.empty:
         return
     examples = np.geomspace(sizes.min(), sizes.max(), 200)
-    for row in laws.itertuples(index=False):
+    for row in cast(Iterable[_FittedLaw], laws.itertuples(index=False)):
         values = law_values(row.law, examples, row.a, row.b)
-        line = {"color": "0.25", "linestyle": LAW_LINES[row.law], "linewidth": 1.6 if row.law == row.verdict else 0.8}
+        line: Look = {
+            "color": "0.25",
+            "linestyle": LAW_LINES[row.law],
+            "linewidth": 1.6 if row.law == row.verdict else 0.8,
+        }
         axis.plot(examples, np.where(values > 0, values, np.nan), **line, zorder=2, gid=f"{row.law} law")
 
 
@@ -132,9 +148,9 @@ def _marks(axis: Axes, thresholds: pd.DataFrame, span: tuple[float, float], look
             axis.plot(thresholds.loc[here, "examples"], predicted[here], **_mark(kind, look), zorder=3.5, clip_on=False)
 
 
-def _mark(kind: str, look: FigureStyle) -> dict:
+def _mark(kind: str, look: FigureStyle) -> Look:
     """Return the look of a mark: one of `LABELS`, or of `_predictions`."""
-    shared = {"linestyle": "none", "gid": kind}
+    shared: Look = {"linestyle": "none", "gid": kind}
     if kind.startswith("predicted"):
         face = PREDICTION_COLOUR if kind == "predicted" else "white"
         return {**shared, "color": PREDICTION_COLOUR, "marker": "D", "markersize": 3.6, "markerfacecolor": face}
@@ -155,7 +171,7 @@ def _verdict(laws: pd.DataFrame) -> str:
     verdict = laws["verdict"].iloc[0]
     if laws["weight"].isna().all():
         return f"law {verdict}".replace(" (", "\n(")
-    best = laws.loc[laws["weight"].idxmax()]
+    best = laws.loc[cast(int, laws["weight"].idxmax())]
     # 0.996 must not read as certainty.
     weight = f"{best['weight']:.2f}" if best["weight"] < 0.995 else "> 0.99"
     if verdict in FORMULAS:
@@ -171,7 +187,7 @@ def _kinds(thresholds: pd.DataFrame, laws: pd.DataFrame, look: FigureStyle) -> l
         if (thresholds["censored"] == kind).any()
     ]
     if thresholds["low"].notna().any():
-        bar = {"linestyle": "none", "marker": "|", "markersize": 9, "markeredgewidth": 1.1}
+        bar: Look = {"linestyle": "none", "marker": "|", "markersize": 9, "markeredgewidth": 1.1}
         kinds.append(Line2D([], [], **bar, color=look.red_line, label="interval over seeds"))
     constant = thresholds["constant"].dropna()
     fitted = f", with c = {constant.iloc[0]:,.3g} fitted" if len(constant) else ""
@@ -180,7 +196,7 @@ def _kinds(thresholds: pd.DataFrame, laws: pd.DataFrame, look: FigureStyle) -> l
         if here.any():
             kinds.append(Line2D([], [], **_mark(kind, look), label=words[kind]))
     if laws["a"].notna().any():
-        line = {"color": "0.25", "linewidth": 0.9}
+        line: Look = {"color": "0.25", "linewidth": 0.9}
         kinds += [
             Line2D([], [], **line, linestyle=LAW_LINES[law], label=f"{law} law, t = {formula.replace('m^b', 'mᵇ')}")
             for law, formula in FORMULAS.items()
@@ -197,7 +213,7 @@ def _limits(values: pd.DataFrame) -> tuple[float, float]:
     return low / room, high * room
 
 
-def _log_ticks(axis: Axis, limits: tuple[float, float], inches: float) -> None:
+def _log_ticks(axis: XAxis | YAxis, limits: tuple[float, float], inches: float) -> None:
     """Give a logarithmic axis as many round ticks as its labels have room for, and no other."""
     log_ticks(axis, limits, inches, TICKS, 3)
     axis.set_ticks([], minor=True)

@@ -15,8 +15,10 @@ BLOCK = 1024
 TEMPORARY_BYTES = 2**28
 
 
-@triton.jit
-def _quartic_kernel(columns, neurons, weights, out, examples, stride, BLOCK: tl.constexpr):
+@triton.jit  # type: ignore[untyped-decorator]  # Triton has no types
+def _quartic_kernel(  # type: ignore[no-untyped-def]  # Triton would take annotations for the types to compile for
+    columns, neurons, weights, out, examples, stride, BLOCK: tl.constexpr
+):
     """One program a neuron: its row and the four weights are read once, each block is summed in their precision."""
     which = tl.program_id(0)
     row = columns + tl.load(neurons + which) * stride
@@ -41,13 +43,13 @@ class DeviceColumns:
     Raises ValueError if a value is NaN or infinite.
     """
 
-    def __init__(self, values: torch.Tensor, targets: np.ndarray):
+    def __init__(self, values: torch.Tensor, targets: np.ndarray) -> None:
         self.values = values.contiguous()
         self.neurons, self.examples = values.shape
         self._unit = torch.finfo(values.dtype).eps / 2
-        self.rounding = (min(self.examples, BLOCK) + 16) * self._unit
+        self.rounding: float | np.floating = (min(self.examples, BLOCK) + 16) * self._unit
         # Screening evaluates in float64 here, and so repeats nothing: `softplus` decides on what it leaves.
-        self.screen_rounding = np.finfo(np.float64).eps / 2
+        self.screen_rounding: float | np.floating = np.finfo(np.float64).eps / 2
         y = self._tensor(targets)
         parts = []
         for chunk in self._chunks(self.values):
@@ -60,10 +62,10 @@ class DeviceColumns:
             parts.append(torch.stack((largest, square.sum(1), (square * square).sum(1), fifth, product)))
         self.moments = Moments(*torch.cat(parts, 1).cpu().numpy())
 
-    def _tensor(self, array: np.ndarray, dtype=torch.float64) -> torch.Tensor:
+    def _tensor(self, array: np.ndarray, dtype: torch.dtype = torch.float64) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.values.device, dtype)
 
-    def _chunks(self, rows: torch.Tensor):
+    def _chunks(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         # Up to four temporaries live at once.
         return rows.split(max(1, TEMPORARY_BYTES // (32 * self.examples)))
 
@@ -94,10 +96,10 @@ class DeviceColumns:
 
     def softplus(self, neurons: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """Sums of softplus((scale * phi + offset) ln 2) in float64."""
-        scale, offset = self._tensor(scale * np.log(2)), self._tensor(offset * np.log(2))
+        factor, shift = self._tensor(scale * np.log(2)), self._tensor(offset * np.log(2))
         sums = []
         for chunk in self._chunks(self._tensor(neurons, torch.int64)):
-            t = torch.addcmul(offset, self.values[chunk].double(), scale)
+            t = torch.addcmul(shift, self.values[chunk].double(), factor)
             sums.append((t.clamp(min=0) + torch.log1p(torch.exp(-t.abs()))).sum(1))
         return torch.cat(sums).cpu().numpy()
 

@@ -4,18 +4,32 @@ To remove phi from the average z = u/k of k neurons is to add -phi to u and to d
 bounds decide, and near-ties in the same way, over the columns of -phi.
 """
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from goodsubnet.selection import Selection, columns_of, mean_loss
-from goodsubnet.selection.columns import originals
+from goodsubnet.selection.columns import Passes, originals
+from goodsubnet.selection.forward import columns_of
 from goodsubnet.selection.kernels import limit_threads
 from goodsubnet.selection.logistic import LogisticSearch
 from goodsubnet.selection.losses import decide
 from goodsubnet.selection.squared import SquaredSearch
+from goodsubnet.selection.trace import Selection
+from goodsubnet.training.losses import mean_loss
+
+if TYPE_CHECKING:
+    from goodsubnet.networks.two_layer import Array
 
 
 def backward_elimination(
-    outputs, targets, size: int, loss: str = "logistic", *, threads: int | None = None, after_step=None
+    outputs: "Array",
+    targets: "Array",
+    size: int,
+    loss: str = "logistic",
+    *,
+    threads: int | None = None,
+    after_step: Callable[[int], None] | None = None,
 ) -> Selection:
     """Remove neurons one at a time, each the one that leaves the average of the others with the lowest loss.
 
@@ -31,7 +45,9 @@ def backward_elimination(
     before = limit_threads(threads)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported, or bounds nothing
+            search: SquaredElimination | LogisticElimination
             search = (SquaredElimination if loss == "squared" else LogisticElimination)(columns, targets)
+            losses: list[float]
             left, losses = np.ones(columns.neurons, bool), []
             for removed in range(columns.neurons - size + 1):
                 if removed:
@@ -58,7 +74,7 @@ class LogisticElimination(LogisticSearch):
     while many are left; once it fails, with few, it is asked no more.
     """
 
-    def __init__(self, columns, targets: np.ndarray):
+    def __init__(self, columns: Passes, targets: np.ndarray) -> None:
         super().__init__(columns, targets)
         self.total, self.step = -_sum_of(columns), columns.neurons - 1
         self._next = next_copies(columns)
@@ -83,7 +99,7 @@ class SquaredElimination(SquaredSearch):
     `_lowest` is the lowest neuron of each set that is left, -1 where none is.
     """
 
-    def __init__(self, columns, targets: np.ndarray):
+    def __init__(self, columns: Passes, targets: np.ndarray) -> None:
         super().__init__(columns, targets)
         self.total, self.step = -_sum_of(columns), columns.neurons - 1
         self._with_total = columns.products(self.candidates, self.total[None])[0]
@@ -113,7 +129,7 @@ class SquaredElimination(SquaredSearch):
         self.step -= 2  # `add_column` counted one more
 
 
-def next_copies(columns) -> np.ndarray:
+def next_copies(columns: Passes) -> np.ndarray:
     """(neurons,) int64: the next neuron with the same column, -1 where there is none."""
     first = originals(columns)
     order = np.argsort(first, kind="stable")
@@ -123,7 +139,7 @@ def next_copies(columns) -> np.ndarray:
     return following
 
 
-def _sum_of(columns) -> np.ndarray:
+def _sum_of(columns: Passes) -> np.ndarray:
     total = np.zeros(columns.examples)
     for neuron in range(columns.neurons):
         total += columns.column(neuron)

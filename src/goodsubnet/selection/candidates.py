@@ -1,12 +1,15 @@
 """What a selection of neurons may look at."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from goodsubnet.distributed.workers import ALONE, Alone, Workers
 from goodsubnet.networks.two_layer import neuron_outputs
+from goodsubnet.runtime.group import ALONE, Alone, Workers
+
+if TYPE_CHECKING:
+    from goodsubnet.networks.two_layer import Array
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,8 @@ class Candidates:
     """
 
     weights: dict[str, np.ndarray]
-    inputs: Any
-    targets: Any
+    inputs: "Array"
+    targets: "Array"
     activation: str
     loss: str
     threads: int
@@ -35,13 +38,14 @@ class Candidates:
         rank, size = self.workers.rank, self.workers.size
         return range(self.width * rank // size, self.width * (rank + 1) // size)
 
-    def outputs(self, neurons: Any = None) -> Any:
+    def outputs(self, neurons: np.ndarray | None = None) -> "Array":
         """(examples, neurons): the outputs of this worker's share, or of the neurons given; the kind of `inputs`."""
+        # Weights and inputs are of one kind when they are used, which their types cannot say.
         chosen: dict[str, Any] = dict(self.weights)
         if neurons is not None:
             chosen = {name: array[neurons] for name, array in chosen.items()}
         if not isinstance(self.inputs, np.ndarray):
             chosen = {name: self.inputs.new_tensor(array) for name, array in chosen.items()}
         if neurons is not None:
-            return neuron_outputs(chosen, self.inputs, self.activation)
-        return neuron_outputs(chosen, self.inputs, self.activation, self.share.start, self.share.stop)
+            return neuron_outputs(chosen, cast(np.ndarray, self.inputs), self.activation)
+        return neuron_outputs(chosen, cast(np.ndarray, self.inputs), self.activation, self.share.start, self.share.stop)

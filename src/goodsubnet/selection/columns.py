@@ -1,7 +1,7 @@
 """The outputs of all neurons on the processor, and the passes over them that the searches need."""
 
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -9,13 +9,33 @@ from goodsubnet.selection import kernels
 
 
 class Moments(NamedTuple):
-    """Sums over the examples, one number a neuron, float64: what the error bounds are made of."""
+    """Sums over the examples, one number per neuron, float64: what the error bounds are made of."""
 
     largest: np.ndarray  # max |phi|
     second: np.ndarray  # sum phi^2
     fourth: np.ndarray
     fifth: np.ndarray  # sum |phi|^5
     with_targets: np.ndarray  # <phi, y>
+
+
+class Passes(Protocol):
+    """What the searches ask of the outputs of all neurons, on the processor or an accelerator: see `Columns`."""
+
+    neurons: int
+    examples: int
+    rounding: float | np.floating
+    screen_rounding: float | np.floating
+    moments: Moments
+
+    def column(self, neuron: int) -> np.ndarray: ...
+
+    def products(self, neurons: np.ndarray, others: np.ndarray) -> np.ndarray: ...
+
+    def quartics(self, neurons: np.ndarray, weights: np.ndarray) -> np.ndarray: ...
+
+    def screen(self, neurons: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray: ...
+
+    def softplus(self, neurons: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray: ...
 
 
 class Columns:
@@ -29,8 +49,8 @@ class Columns:
         self.neurons, self.examples = values.shape
         # Any order of summation of n terms errs by at most (n - 1) units in the last place of their absolute sum;
         # 16 more cover the rounding of weights and products.
-        self.rounding = (min(self.examples, kernels.BLOCK) + 16) * np.finfo(values.dtype).eps / 2
-        self.screen_rounding = np.finfo(np.float32).eps / 2
+        self.rounding: float | np.floating = (min(self.examples, kernels.BLOCK) + 16) * np.finfo(values.dtype).eps / 2
+        self.screen_rounding: float | np.floating = np.finfo(np.float32).eps / 2
         sums = np.empty((5, self.neurons))
         kernels.moments(values, targets, sums)
         self.moments = Moments(*sums)
@@ -73,7 +93,7 @@ class Columns:
         return out
 
 
-def first_of_identical(columns) -> np.ndarray:
+def first_of_identical(columns: Passes) -> np.ndarray:
     """Ascending indices that keep the first neuron of each set of identical columns.
 
     A copy can never be chosen in their place, ties going to the lowest index.
@@ -81,7 +101,7 @@ def first_of_identical(columns) -> np.ndarray:
     return np.flatnonzero(originals(columns) == np.arange(columns.neurons))
 
 
-def originals(columns) -> np.ndarray:
+def originals(columns: Passes) -> np.ndarray:
     """(neurons,) int64: the first neuron whose column is the same; a neuron's own index where it is the first.
 
     Only neurons that share sum phi^2 are read: a dead ReLU neuron, of which a trained network has hundreds, is known

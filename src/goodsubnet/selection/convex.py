@@ -12,15 +12,20 @@ above it. Sources: Frank and Wolfe (1956); Jaggi, "Revisiting Frank-Wolfe", ICML
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from goodsubnet.losses import CURVATURE
-from goodsubnet.selection import Selection, columns_of, mean_loss, search_in
-from goodsubnet.selection.columns import first_of_identical
+from goodsubnet.selection.columns import Passes, first_of_identical
+from goodsubnet.selection.forward import columns_of, search_in
 from goodsubnet.selection.kernels import limit_threads
 from goodsubnet.selection.logistic import derivatives
 from goodsubnet.selection.simplex import Active
+from goodsubnet.selection.trace import Selection
+from goodsubnet.training.losses import CURVATURE, mean_loss
+
+if TYPE_CHECKING:
+    from goodsubnet.networks.two_layer import Array
 
 EPS = np.finfo(np.float64).eps
 # Of the loss of an output of 0: the duality gap down to which the weights of the chosen neurons are optimised.
@@ -28,8 +33,8 @@ TOLERANCE = 1e-6
 
 
 def convex_selection(
-    outputs,
-    targets,
+    outputs: "Array",
+    targets: "Array",
     steps: int | None = None,
     loss: str = "logistic",
     *,
@@ -61,7 +66,7 @@ def convex_selection(
         raise ValueError("give exactly one of steps and distinct")
     if distinct is not None and distinct > columns.neurons:
         raise ValueError(f"distinct={distinct}, but there are only {columns.neurons} neurons")
-    limit = steps if distinct is None else max_steps
+    limit = cast(int, steps if distinct is None else max_steps)
     before = limit_threads(threads)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported
@@ -79,7 +84,7 @@ def convex_selection(
 class _Combination:
     """The chosen neurons with their weights, the output z of their combination, and the trace."""
 
-    def __init__(self, columns, targets: np.ndarray, loss: str, corrective: bool) -> None:
+    def __init__(self, columns: Passes, targets: np.ndarray, loss: str, corrective: bool) -> None:
         self._columns, self._targets, self._loss = columns, targets, loss
         self._search = Directions(columns, loss)
         self._tolerance = TOLERANCE * mean_loss(np.zeros(columns.examples), targets, loss) * columns.examples
@@ -88,6 +93,11 @@ class _Combination:
         first = search_in(columns, targets, loss).best()
         self.z, self.share = columns.column(first), {first: 1.0}
         self._active = Active(targets, loss, first, self.z) if corrective else None
+        self.chosen: list[int]
+        self.losses: list[float]
+        self.sizes: list[int]
+        self.passes: list[float]
+        self.gaps: list[float]
         self.chosen, self.losses, self.sizes, self.passes, self.gaps = [], [], [], [], []
         value = mean_loss(self.z, targets, loss)
         if not math.isfinite(value):
@@ -139,7 +149,7 @@ class _Combination:
 class Directions:
     """Finds the neuron phi towards which the model q falls lowest for a g in [0, 1]."""
 
-    def __init__(self, columns, loss: str) -> None:
+    def __init__(self, columns: Passes, loss: str) -> None:
         self._columns, self._curvature = columns, CURVATURE[loss]
         self.candidates = first_of_identical(columns)
         self._squares = columns.moments.second[self.candidates]

@@ -1,9 +1,15 @@
 """Algorithm 2: the neurons are split over workers, each finds the best of its own, and the best of these is taken."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from goodsubnet.distributed.workers import Workers
+from goodsubnet.runtime.group import Alone, Workers
 from goodsubnet.selection.losses import canonical_score
+
+if TYPE_CHECKING:
+    from goodsubnet.selection.logistic import LogisticSearch
+    from goodsubnet.selection.squared import SquaredSearch
 
 
 class DistributedSearch:
@@ -18,7 +24,14 @@ class DistributedSearch:
     Source: Algorithm 2.
     """
 
-    def __init__(self, search, neurons: np.ndarray, loss: str, dtype: np.dtype, workers: Workers) -> None:
+    def __init__(
+        self,
+        search: "SquaredSearch | LogisticSearch",
+        neurons: np.ndarray,
+        loss: str,
+        dtype: np.dtype,
+        workers: Workers | Alone,
+    ) -> None:
         self._search, self._neurons, self._loss, self._dtype, self._workers = search, neurons, loss, dtype, workers
         self.targets = search.targets
 

@@ -6,12 +6,12 @@ import numpy as np
 
 from goodsubnet.data.order import BatchOrder
 from goodsubnet.errors import UserError
-from goodsubnet.jobs import Progress
-from goodsubnet.losses import mean_loss
 from goodsubnet.networks.two_layer import ACTIVATIONS, DERIVATIVES, forward_in_blocks
-from goodsubnet.selection import Selection
+from goodsubnet.runtime.progress import Progress
 from goodsubnet.selection.candidates import Candidates
 from goodsubnet.selection.magnitude import ranked
+from goodsubnet.selection.trace import Selection
+from goodsubnet.training.losses import mean_loss
 
 Weights = dict[str, np.ndarray]
 

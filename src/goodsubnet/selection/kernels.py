@@ -1,15 +1,31 @@
 """Compiled passes over the outputs of all neurons, for the processor.
 
-`columns` is (neurons, examples), one contiguous row a neuron. Every loop runs over one-dimensional views and carries
+`columns` is (neurons, examples), one contiguous row per neuron. Every loop runs over one-dimensional views and carries
 no running sum where LLVM may not reorder, so that it becomes vector code without Intel's SVML. Compiled once a
 machine and kept in __pycache__ (9 s for all kernels); the results hang on no number of threads, each
 row being summed by one thread in one order.
 """
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import numba
 import numpy as np
-from numba import njit, prange
-from numba.extending import intrinsic, overload
+
+if TYPE_CHECKING:
+    # As what these are used here: numba itself has no types.
+    F = TypeVar("F", bound=Callable[..., object])
+
+    def njit(**options: object) -> Callable[[F], F]: ...
+
+    def prange(stop: int) -> range: ...
+
+    def intrinsic(function: Callable[..., object]) -> Callable[[Any, Any], Any]: ...
+
+    def overload(function: Callable[..., object], jit_options: dict[str, set[str]]) -> Callable[[F], F]: ...
+else:
+    from numba import njit, prange
+    from numba.extending import intrinsic, overload
 
 # Examples summed in the precision of the outputs before the sum is carried on in float64.
 BLOCK = 512
@@ -18,24 +34,28 @@ BLOCK = 512
 LANES = 32
 LOG2 = 0.6931471805599453
 # 2^x is computed for no smaller x.
-SMALLEST_EXPONENT = {np.dtype(np.float32): np.float32(-126), np.dtype(np.float64): np.float64(-1022)}
+SMALLEST_EXPONENT: dict[np.dtype, np.floating] = {
+    np.dtype(np.float32): np.float32(-126),
+    np.dtype(np.float64): np.float64(-1022),
+}
 
 _SUMS = {"reassoc", "contract"}
 _ELEMENTWISE = {"contract", "nsz"}
 
 
 @intrinsic
-def _bits(typing_context, value, like):
+def _bits(typing_context: object, value: object, like: Callable[..., object]) -> tuple[object, Callable[..., object]]:
     """The bits of `value`, read as the type of `like`."""
 
-    def generate(context, builder, signature, arguments):
+    # What numba and LLVM hand over has no types.
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> object:
         return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
 
     return like(value, like), generate
 
 
 @njit(fastmath=_ELEMENTWISE)
-def _exp2_float32(x):
+def _exp2_float32(x: np.float32) -> np.float32:
     """2^x for -126 <= x <= 0, relative error below 2e-7: interpolated at Chebyshev nodes on [-1/2, 1/2]."""
     shifted = x + np.float32(12582912.0)  # 1.5 * 2^23: the low bits now hold x rounded to an integer
     f = x - (shifted - np.float32(12582912.0))
@@ -50,7 +70,7 @@ def _exp2_float32(x):
 
 
 @njit(fastmath=_ELEMENTWISE)
-def _exp2_float64(x):
+def _exp2_float64(x: float) -> float:
     """2^x for -1022 <= x <= 0, relative error below 1e-15."""
     shifted = x + 6755399441055744.0  # 1.5 * 2^52
     f = x - (shifted - 6755399441055744.0)
@@ -69,17 +89,17 @@ def _exp2_float64(x):
     return _bits(_bits(p, np.int64(0)) + (_bits(shifted, np.int64(0)) << np.int64(52)), np.float64(0))
 
 
-def _exp2(x):
+def _exp2(x: float) -> float:
     """2^x for x <= 0, in the precision of x."""
 
 
 @overload(_exp2, jit_options={"fastmath": _ELEMENTWISE})
-def _exp2_by_precision(x):
+def _exp2_by_precision(x):  # type: ignore[no-untyped-def]  # numba wants the signature of the lambdas
     return (lambda x: _exp2_float32(x)) if x == numba.types.float32 else (lambda x: _exp2_float64(x))
 
 
 @njit(fastmath=_ELEMENTWISE)
-def _halve(factors, half):
+def _halve(factors: np.ndarray, half: int) -> None:
     """1 + x and 1 + y become 1 + (x + y + x y): kept without the 1, so that tiny x lose no digit."""
     low, high = factors[:half], factors[half : 2 * half]
     for i in range(half):
@@ -87,7 +107,14 @@ def _halve(factors, half):
 
 
 @njit(fastmath=_ELEMENTWISE)
-def _softplus_parts(phi, scale, offset, floor, factors, positive):
+def _softplus_parts(
+    phi: np.ndarray,
+    scale: np.ndarray,
+    offset: np.ndarray,
+    floor: np.floating,
+    factors: np.ndarray,
+    positive: np.ndarray,
+) -> None:
     number = scale.dtype.type
     for i in range(phi.shape[0]):
         t = number(phi[i]) * scale[i] + offset[i]
@@ -96,7 +123,14 @@ def _softplus_parts(phi, scale, offset, floor, factors, positive):
 
 
 @njit(parallel=True, cache=True, fastmath=_ELEMENTWISE)
-def softplus_sums(columns, neurons, scale, offset, floor, out):
+def softplus_sums(
+    columns: np.ndarray,
+    neurons: np.ndarray,
+    scale: np.ndarray,
+    offset: np.ndarray,
+    floor: np.floating,
+    out: np.ndarray,
+) -> None:
     """out[n] = sum over examples of softplus((scale * phi + offset) ln 2), computed in the precision of `scale`.
 
     floor: the smallest exponent of this precision, SMALLEST_EXPONENT. Not a closure: numba would compile one of those
@@ -130,7 +164,17 @@ def softplus_sums(columns, neurons, scale, offset, floor, out):
 
 
 @njit(fastmath=_SUMS)
-def _quartic_block(p0, p1, p2, p3, w1, w2, w3, w4, zero):
+def _quartic_block(
+    p0: np.ndarray,
+    p1: np.ndarray,
+    p2: np.ndarray,
+    p3: np.ndarray,
+    w1: np.ndarray,
+    w2: np.ndarray,
+    w3: np.ndarray,
+    w4: np.ndarray,
+    zero: float,
+) -> tuple[float, float, float, float]:
     a0 = a1 = a2 = a3 = zero
     for i in range(p0.shape[0]):
         a0 += p0[i] * (w1[i] + p0[i] * (w2[i] + p0[i] * (w3[i] + p0[i] * w4[i])))
@@ -141,7 +185,7 @@ def _quartic_block(p0, p1, p2, p3, w1, w2, w3, w4, zero):
 
 
 @njit(parallel=True, cache=True)
-def quartic_sums(columns, neurons, weights, out):
+def quartic_sums(columns: np.ndarray, neurons: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
     """out[n] = sum over examples of w1 phi + w2 phi^2 + w3 phi^3 + w4 phi^4, w = `weights` (4, examples).
 
     Four neurons share each load of the weights; blocks are summed in the precision of the outputs.
@@ -182,7 +226,9 @@ def quartic_sums(columns, neurons, weights, out):
 
 
 @njit(fastmath=_SUMS)
-def _four_products(p, r, q0, q1, q2, q3):
+def _four_products(
+    p: np.ndarray, r: np.ndarray, q0: np.ndarray, q1: np.ndarray, q2: np.ndarray, q3: np.ndarray
+) -> tuple[float, float, float, float, float, float, float, float]:
     a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = 0.0
     for i in range(p.shape[0]):
         x, y = np.float64(p[i]), np.float64(r[i])
@@ -198,7 +244,7 @@ def _four_products(p, r, q0, q1, q2, q3):
 
 
 @njit(parallel=True, cache=True)
-def products_with_four(columns, neurons, others, out):
+def products_with_four(columns: np.ndarray, neurons: np.ndarray, others: np.ndarray, out: np.ndarray) -> None:
     """out[:, n] = inner products of row neurons[n] with the four rows of `others`, float64, summed in float64."""
     count = neurons.shape[0]
     for pair in prange((count + 1) // 2):
@@ -211,7 +257,7 @@ def products_with_four(columns, neurons, others, out):
 
 
 @njit(fastmath=True)
-def _largest(phi):
+def _largest(phi: np.ndarray) -> float:
     largest = phi.dtype.type(0)
     for i in range(phi.shape[0]):
         largest = max(largest, abs(phi[i]))
@@ -219,7 +265,7 @@ def _largest(phi):
 
 
 @njit(fastmath=_SUMS)
-def _moments(phi, targets):
+def _moments(phi: np.ndarray, targets: np.ndarray) -> tuple[float, float, float, float]:
     second = fourth = fifth = product = 0.0
     for i in range(phi.shape[0]):
         x = abs(np.float64(phi[i]))
@@ -232,7 +278,7 @@ def _moments(phi, targets):
 
 
 @njit(parallel=True, cache=True)
-def moments(columns, targets, out):
+def moments(columns: np.ndarray, targets: np.ndarray, out: np.ndarray) -> None:
     """out[:, n] = max |phi|, sum phi^2, sum phi^4, sum |phi|^5, <phi, targets> of row n, in float64.
 
     Where a value is NaN the sums are; the maximum then means nothing.
@@ -242,9 +288,9 @@ def moments(columns, targets, out):
         out[1, n], out[2, n], out[3, n], out[4, n] = _moments(columns[n], targets)
 
 
-def limit_threads(threads):
+def limit_threads(threads: int | None) -> int:
     """Set numba's number of threads (None: leave it) and return the one in force before."""
-    before = numba.get_num_threads()
+    before: int = numba.get_num_threads()
     if threads is not None:
         numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))
     return before

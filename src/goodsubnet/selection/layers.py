@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from goodsubnet.data.randomness import random_generator
-from goodsubnet.distributed.workers import ALONE, Alone, Workers
 from goodsubnet.errors import UserError
 from goodsubnet.networks.layers import SplitNetwork
+from goodsubnet.runtime.group import ALONE, Alone, Workers
 
 Search = Literal["exact", "ranked"]
 
@@ -102,6 +102,9 @@ def greedy_layer_selection(
         steps = min(steps, channels)
     counts = np.zeros(channels, np.int64)
     losses_after = CandidateLosses(split)
+    chosen: list[int]
+    losses: list[float]
+    positions: list[int]
     chosen, losses, positions = [], [], []
     evaluations = considered = 0
     complete = False

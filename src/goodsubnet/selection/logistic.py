@@ -1,8 +1,10 @@
 """Algorithm 1 under the logistic loss, by bounds that leave few candidates to compute exactly."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from goodsubnet.selection.columns import first_of_identical
+from goodsubnet.selection.columns import Passes, first_of_identical
 from goodsubnet.selection.losses import decide
 
 # sup of |fifth derivative of log(1 + e^z)| is 0.12768..., over 5!.
@@ -31,7 +33,7 @@ class LogisticSearch:
     then still undecided goes to `decide`. `counts` adds up the candidates of each pass.
     """
 
-    def __init__(self, columns, targets: np.ndarray):
+    def __init__(self, columns: Passes, targets: np.ndarray) -> None:
         self.columns, self.targets = columns, targets
         self.total = np.zeros(columns.examples)
         self.step = 1
@@ -125,7 +127,12 @@ class LogisticSearch:
         self.counts["exact"] += len(neurons)
         return self._bounds(neurons, self.columns.softplus, EPS / 2)
 
-    def _bounds(self, neurons, evaluate, unit) -> tuple[np.ndarray, np.ndarray]:
+    def _bounds(
+        self,
+        neurons: np.ndarray,
+        evaluate: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+        unit: float | np.floating,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A sum of softplus, all terms positive, within a relative error.
 
         |d softplus / dt| <= softplus, so an error of t, a few units of (|u| + |phi|)/k, is the same relative error of

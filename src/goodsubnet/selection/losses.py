@@ -1,15 +1,20 @@
 """The two losses in float64, and the one rule by which equal or nearly equal candidates are told apart."""
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from goodsubnet.losses import mean_loss, softplus
+from goodsubnet.training.losses import mean_loss, softplus
+
+if TYPE_CHECKING:
+    from goodsubnet.networks.two_layer import Array
 
 LOSSES = ("squared", "logistic")
 
 
-def canonical_score(phi, total, targets, step: int, loss: str) -> float:
+def canonical_score(phi: np.ndarray, total: np.ndarray, targets: np.ndarray, step: int, loss: str) -> float:
     """The score by which candidates closer than the bounds can tell are ordered; lower is better.
 
     phi: (examples,) the candidate's outputs; total: (examples,) u_{k-1}, the sum of the columns chosen so far;
@@ -27,15 +32,22 @@ def canonical_score(phi, total, targets, step: int, loss: str) -> float:
         return math.inf
 
 
-def decide(column, neurons, total, targets, step: int, loss: str) -> tuple[int, float]:
+def decide(
+    column: Callable[[int], np.ndarray],
+    neurons: Iterable[int],
+    total: np.ndarray,
+    targets: np.ndarray,
+    step: int,
+    loss: str,
+) -> tuple[int, float]:
     """The best of a few candidates, by `canonical_score`, ties to the lowest index; and its score.
 
-    column: function from a neuron to its (examples,) outputs. neurons: indices of the candidates, any order.
-    Identical columns are scored once. Of several workers each decides over its own neurons, and the smallest
+    column: function from a neuron to its (examples,) outputs. neurons: indices of the candidates, at least one, in
+    any order. Identical columns are scored once. Of several workers each decides over its own neurons, and the smallest
     (score, neuron) pair wins: the same neuron as over all of them.
     """
-    scores = {}
-    best = None
+    scores: dict[bytes, float] = {}
+    best: tuple[int, float] | None = None
     for neuron in sorted(int(n) for n in neurons):
         phi = np.asarray(column(neuron), np.float64) + 0.0  # -0.0 becomes 0.0, which has other bytes
         key = phi.tobytes()
@@ -44,10 +56,10 @@ def decide(column, neurons, total, targets, step: int, loss: str) -> tuple[int, 
         scores[key] = canonical_score(phi, total, targets, step, loss)
         if best is None or scores[key] < best[1]:
             best = neuron, scores[key]
-    return best
+    return cast(tuple[int, float], best)
 
 
-def losses_along(outputs, targets, neurons, loss: str) -> np.ndarray:
+def losses_along(outputs: "Array", targets: "Array", neurons: "Sequence[int] | np.ndarray", loss: str) -> np.ndarray:
     """Mean loss of the average of the first 1, 2, ... of `neurons`, recomputed in float64.
 
     outputs: (examples, neurons) numpy or torch, targets: (examples,), neurons: indices in order, repeats allowed.

@@ -1,10 +1,11 @@
 """The best convex weights of a few neurons: Newton's method over the simplex, to a duality gap that is checked."""
 
+from typing import cast
+
 import numpy as np
 
-from goodsubnet.losses import CURVATURE
 from goodsubnet.selection.logistic import derivatives
-from goodsubnet.selection.losses import mean_loss
+from goodsubnet.training.losses import CURVATURE, mean_loss
 
 # A handful do from the weights of the step before.
 MOST_ITERATIONS = 200
@@ -84,14 +85,16 @@ def optimal_weights(
         if bend is not None:
             hessian = (rows * bend) @ rows.T
             evaluations += count * (count + 1) // 2
-        model = hessian + ridge * np.eye(count)
+        model = cast(np.ndarray, hessian) + ridge * np.eye(count)
         aim = quadratic_minimum(model, gradient - model @ weights, weights)
         weights, looked = _towards(aim, weights, rows, targets, loss, float(gradient @ (aim - weights)))
         evaluations += looked * count
     raise ValueError(f"the weights of {count} neurons did not come within the duality gap in {MOST_ITERATIONS} steps")
 
 
-def _towards(aim, weights, rows, targets, loss: str, rise: float) -> tuple[np.ndarray, int]:
+def _towards(
+    aim: np.ndarray, weights: np.ndarray, rows: np.ndarray, targets: np.ndarray, loss: str, rise: float
+) -> tuple[np.ndarray, int]:
     """The point between `weights` and `aim` to go to, by halving, and how many points were looked at."""
     examples, here = len(targets), mean_loss(weights @ rows, targets, loss)
     length, looked = 1.0, 0

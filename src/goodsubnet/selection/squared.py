@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from goodsubnet.selection.columns import first_of_identical
+from goodsubnet.selection.columns import Passes, first_of_identical
 from goodsubnet.selection.losses import decide
 
 # Inner products of so many likely neurons are computed in one pass over the outputs. On MNIST networks of 1,000
@@ -17,7 +17,7 @@ class SquaredSearch:
     Its score 2 <phi, u - k y> + ||phi||^2 needs <phi, y>, ||phi||^2 and the inner products with the neurons chosen.
     """
 
-    def __init__(self, columns, targets: np.ndarray):
+    def __init__(self, columns: Passes, targets: np.ndarray) -> None:
         self.columns, self.targets = columns, targets
         self.total = np.zeros(columns.examples)
         self.step = 1

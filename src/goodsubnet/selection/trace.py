@@ -20,6 +20,8 @@ are n r / (N m) passes.
                                backward), and n/N for each look at the loss
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 
@@ -34,3 +36,37 @@ def one_by_one(size: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Sizes and passes of a ranking of neurons that asks for no outputs, after each of its first `size` neurons."""
     sizes = np.arange(1, size + 1)
     return sizes, sizes / width
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a method chose, and its trace: how loss, size and cost went along its steps.
+
+    neurons: int64, in the order chosen and with repeats; of a method that removes neurons, those that are left. losses:
+    (points,) float64, the mean loss of the subnetwork after each step. sizes: (points,) int64, how many neurons it then
+    has, and passes: (points,) float64, what it has cost until then; both as `selection.trace` counts them. share: the
+    convex weight of each neuron that has one; None: its multiplicity among `neurons` over their number. weights: {"a",
+    "b"} of the neurons with a share, in ascending order of the neurons, where the method changed them. gaps: (points,)
+    float64, the certificate of a method that optimises the shares.
+    """
+
+    neurons: np.ndarray
+    losses: np.ndarray
+    sizes: np.ndarray
+    passes: np.ndarray
+    share: dict[int, float] | None = None
+    weights: dict[str, np.ndarray] | None = None
+    gaps: np.ndarray | None = None
+
+    @property
+    def distinct(self) -> int:
+        """How many different neurons were chosen."""
+        return len(set(self.neurons.tolist()))
+
+    def shares(self) -> tuple[np.ndarray, np.ndarray]:
+        """The neurons of the subnetwork, ascending (int64), and the share of each in its output (float64)."""
+        if self.share is None:
+            kept, counts = np.unique(np.asarray(self.neurons), return_counts=True)
+            return kept, counts / len(self.neurons)
+        kept = np.array(sorted(self.share), np.int64)
+        return kept, np.array([self.share[neuron] for neuron in kept.tolist()])

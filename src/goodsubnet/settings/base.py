@@ -1,5 +1,6 @@
 """What every part of the configuration is built from."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,3 +15,10 @@ class Model(BaseModel):
     """Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def all_models(model: type[Model] = Model) -> Iterator[type[Model]]:
+    """Every model that was loaded and derives from one."""
+    for each in model.__subclasses__():
+        yield each
+        yield from all_models(each)

@@ -1,25 +1,32 @@
 """The whole of config.yaml: its keys, and what must fit together."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from goodsubnet.data.known import known_class_names, known_image, known_train_class_counts
-from goodsubnet.data.labels import check_groups
-from goodsubnet.data.subsets import check_subset_size
 from goodsubnet.errors import UserError
+from goodsubnet.runtime import plugins
 from goodsubnet.settings.answer import AnswerSettings
 from goodsubnet.settings.base import Count, Iteration, Model, Name, Positive
-from goodsubnet.settings.datasets import Cifar10, Digits, Folder, Mnist
+from goodsubnet.settings.classes import check_groups, check_subset_size
+from goodsubnet.settings.datasets import AnySource
 from goodsubnet.settings.faults import explain
 from goodsubnet.settings.figures import Figures
-from goodsubnet.settings.methods import MethodSettings, algorithms, method_model
-from goodsubnet.settings.networks import Deep, TwoLayer
+from goodsubnet.settings.methods import (
+    AnyMethod,
+    BaselineLayerSettings,
+    Distributed,
+    NeuronMethodSettings,
+    algorithms,
+    method_model,
+)
+from goodsubnet.settings.networks import AnyNetwork, DeepNetworkSettings, TwoLayer
 from goodsubnet.settings.pruning_times import PruningTimes
+from goodsubnet.settings.stages import Accuracy, ProbeSelection
 from goodsubnet.settings.stopping import Stopping
 from goodsubnet.settings.theory import RandomMatrices, Theory
-from goodsubnet.settings.training import AnyPretrain, Finetune, ResizedCrop
+from goodsubnet.settings.training import AnyPretrain, DeepPretrain, Finetune, ResizedCrop
 
 # They stand among the experiments in `targets` and in the results.
 RANDOM_MATRICES = "random_matrices"
@@ -94,13 +101,9 @@ class Configuration(Model):
     keep_checkpoints: Literal["all", "last"] = Field(
         "all", description="`last`: a checkpoint is deleted once nothing needs it, but for the last of a network"
     )
-    datasets: dict[Name, Annotated[Mnist | Cifar10 | Digits | Folder, Field(discriminator="source")]] = Field(
-        description="data sets by name"
-    )
-    networks: dict[Name, Annotated[TwoLayer | Deep, Field(discriminator="kind")]] = Field(
-        description="networks by name"
-    )
-    methods: dict[Name, Any] = Field(description="pruning methods by name")
+    datasets: dict[Name, AnySource] = Field(description="data sets by name")
+    networks: dict[Name, AnyNetwork] = Field(description="networks by name")
+    methods: dict[Name, AnyMethod] = Field(description="pruning methods by name")
     experiments: dict[Name, Experiment] = Field(description="experiments by name")
     theory: Theory = Field(default_factory=Theory, description="what the theory's tables ask")
     stopping: Stopping = Field(default_factory=Stopping, description="rules that say when to stop pre-training")
@@ -108,21 +111,6 @@ class Configuration(Model):
     pruning_times: PruningTimes = Field(default_factory=PruningTimes, description="Figure 4")
     answer: AnswerSettings = Field(default_factory=AnswerSettings, description="what counts as enough")
     figures: Figures = Field(default_factory=Figures, description="how figures look")
-
-    @field_validator("methods")
-    @classmethod
-    def _methods_by_algorithm(cls, methods: dict[str, Any]) -> dict[str, MethodSettings]:
-        typed = {}
-        for name, settings in methods.items():
-            if not isinstance(settings, Mapping) or not isinstance(settings.get("algorithm"), str):
-                raise ValueError(f"{name}: needs the key algorithm, one of {', '.join(algorithms())}")
-            try:
-                typed[name] = method_model(settings["algorithm"]).model_validate(settings)
-            except ValidationError as error:
-                raise ValueError("; ".join(explain(error, prefix=name))) from None
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-        return typed
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Configuration":
@@ -142,25 +130,11 @@ class Configuration(Model):
     @model_validator(mode="after")
     def _experiments_possible(self) -> "Configuration":
         for name, experiment in self.experiments.items():
-            dataset = self.datasets[experiment.dataset].model_dump()
-            names, counts = known_class_names(dataset), known_train_class_counts(dataset)
-            if names is not None and counts is not None:
-                self.check_classes(name, names, counts)
+            classes = self.datasets[experiment.dataset].classes()
+            if classes is not None:
+                self.check_classes(name, classes)
             self._check_kind(name)
-            for network in experiment.networks if self.kind_of(name) == "two_layer" else []:
-                for method in experiment.methods:
-                    least, width = self.methods[method].least_width, self.networks[network].width
-                    workers = getattr(self.methods[method], "workers", 1)
-                    if workers > width:
-                        raise ValueError(
-                            f"experiments.{name}: method {method} has {workers} workers, and network {network} only "
-                            f"{width} neurons; set fewer in methods.{method}.workers"
-                        )
-                    if least > width:
-                        raise ValueError(
-                            f"experiments.{name}: method {method} asks for {least} distinct neurons, and network "
-                            f"{network} has {width}; ask for fewer in methods.{method}, or raise the width"
-                        )
+            self._check_widths(name)
         return self
 
     def _check_kind(self, name: str) -> None:
@@ -168,7 +142,7 @@ class Configuration(Model):
         experiment, kind = self.experiments[name], self.kind_of(name)
         key = f"experiments.{name}"
         for network in experiment.networks:
-            if self.networks[network].kind != kind:
+            if self._kind_of_network(network) != kind:
                 raise ValueError(
                     f"{key}.networks: {experiment.networks[0]} and {network} are of two kinds; make two experiments"
                 )
@@ -179,10 +153,10 @@ class Configuration(Model):
                     f"{key}.methods: {method} ({self.methods[method].algorithm}) does not prune networks of kind "
                     f"{kind}; the algorithms that do are {', '.join(others)}"
                 )
-            source = getattr(self.methods[method], "widths_from", None)
+            source = self.widths_from(method)
             if source is not None and source not in experiment.methods:
                 raise ValueError(f"{key}.methods: {method} takes its widths from {source}, which is not among them")
-            if source is not None and hasattr(self.methods[source], "widths_from"):
+            if source is not None and self.widths_from(source) is not None:
                 raise ValueError(f"methods.{method}.widths_from: {source} takes its own widths from another method")
         if (experiment.pretrain.loss == "cross_entropy") != (kind == "deep"):
             allowed = "cross_entropy" if kind == "deep" else "logistic or squared"
@@ -193,71 +167,54 @@ class Configuration(Model):
                     raise ValueError(f"{key}.{unused}: is for deep networks only; leave it out")
         self._check_images(key, experiment, kind)
 
+    def _check_widths(self, name: str) -> None:
+        """Raises ValueError where a network has fewer neurons than a method asks for."""
+        experiment = self.experiments[name]
+        pairs = [(network, method) for network in experiment.networks for method in experiment.methods]
+        for network, method in pairs:
+            chosen, asked = self.networks[network], self.methods[method]
+            if not isinstance(chosen, TwoLayer) or not isinstance(asked, NeuronMethodSettings):
+                continue
+            workers, least, width = self.distributed(method).workers, asked.least_width, chosen.width
+            if workers > width:
+                raise ValueError(
+                    f"experiments.{name}: method {method} has {workers} workers, and network {network} only "
+                    f"{width} neurons; set fewer in methods.{method}.workers"
+                )
+            if least > width:
+                raise ValueError(
+                    f"experiments.{name}: method {method} asks for {least} distinct neurons, and network "
+                    f"{network} has {width}; ask for fewer in methods.{method}, or raise the width"
+                )
+
     def _check_images(self, key: str, experiment: Experiment, kind: str) -> None:
         """Raises ValueError where the images are not stored as the networks read them."""
         dataset = self.datasets[experiment.dataset]
-        streamed = getattr(dataset, "storage", "memory") == "files"
-        if streamed and kind == "two_layer":
+        if dataset.streamed and kind == "two_layer":
             raise ValueError(f"{key}: a two-layer network reads images from memory; set storage: memory")
-        channels = known_image(dataset.model_dump())[0]
+        channels = dataset.image()[0]
         for name in experiment.networks:
             mean = getattr(self.networks[name], "mean", None)
             if mean is not None and len(mean) != channels:
                 raise ValueError(
                     f"networks.{name}.mean: has {len(mean)} numbers, and the images of {experiment.dataset} have "
-                    f"{channels} channels; give one a channel"
+                    f"{channels} channels; give one per channel"
                 )
-        augmentation = getattr(experiment.pretrain, "augmentation", None)
-        if augmentation is not None and streamed != isinstance(augmentation, ResizedCrop):
-            wanted = "{scale: [0.2, 1.0]}" if streamed else "{padding: 4}"
+        pretrain = experiment.pretrain
+        augmentation = pretrain.augmentation if isinstance(pretrain, DeepPretrain) else None
+        if augmentation is not None and dataset.streamed != isinstance(augmentation, ResizedCrop):
+            wanted = "{scale: [0.2, 1.0]}" if dataset.streamed else "{padding: 4}"
             raise ValueError(
-                f"{key}.pretrain.augmentation: images with storage: {'files' if streamed else 'memory'} are varied by "
-                f"{wanted}; give that, or null"
+                f"{key}.pretrain.augmentation: images with storage: {'files' if dataset.streamed else 'memory'} are "
+                f"varied by {wanted}; give that, or null"
             )
 
-    def check_files(self, experiment: str) -> None:
-        """Raises UserError where a network of an experiment comes from a file that builds none, as far as it shows."""
-        for name in self.experiments[experiment].networks:
-            try:
-                self.networks[name].as_architecture()
-            except UserError as error:
-                raise UserError(f"networks.{name}.file: {error}") from None
-
-    @property
-    def target_experiments(self) -> list[str]:
-        """The experiments among the targets, without those that are switched off."""
-        return [name for name in self.targets if name not in NO_EXPERIMENTS and not self.switched_off(name)]
-
-    def switched_off(self, name: str) -> bool:
-        """Whether a target is an experiment whose folder of images is not named."""
-        if name in NO_EXPERIMENTS:
-            return False
-        dataset = self.datasets[self.experiments[name].dataset]
-        return dataset.source == "folder" and dataset.path is None
-
-    def kind_of(self, experiment: str) -> str:
-        """The kind of networks of an experiment: "two_layer" or "deep"."""
-        return self.networks[self.experiments[experiment].networks[0]].kind
-
-    def observing_selection(self, experiment: str) -> dict[str, int]:
-        """How neurons are selected where a checkpoint is observed, as `greedy_forward_selection` takes it.
-
-        `stopping.steps`; without it as the first greedy method of the experiment selects, or as many as its first one.
-        """
-        if self.stopping.steps is not None:
-            return {"steps": self.stopping.steps}
-        methods = [self.methods[name] for name in self.experiments[experiment].methods]
-        method = next((each for each in methods if each.algorithm == "greedy"), methods[0])
-        if method.steps is not None:
-            return {"steps": method.steps}
-        return {"distinct": method.distinct, "max_steps": getattr(method, "max_steps", method.distinct)}
-
-    def check_classes(self, name: str, class_names: list[str], counts: list[int]) -> None:
+    def check_classes(self, name: str, classes: Mapping[str, int]) -> None:
         """Raises ValueError where the data set of experiment `name`, with these classes, does not fit its settings.
 
-        counts: training images of each class.
+        classes: name -> training images.
         """
-        experiment = self.experiments[name]
+        experiment, class_names = self.experiments[name], list(classes)
         groups = self.datasets[experiment.dataset].groups
         key = f"datasets.{experiment.dataset}.groups"
         try:
@@ -277,22 +234,84 @@ class Configuration(Model):
             )
         for examples in experiment.examples:
             try:
-                check_subset_size(counts, examples, experiment.shares, class_names)
+                check_subset_size(list(classes.values()), examples, experiment.shares, class_names)
             except UserError as error:
                 raise ValueError(f"experiments.{name}.{error}") from None
 
+    # ---- what is asked of it
 
-def _known(key: str, names: list[str], entries: Mapping[str, Any], where: str) -> None:
+    @property
+    def target_experiments(self) -> list[str]:
+        """The experiments among the targets, without those that are switched off."""
+        return [name for name in self.targets if name not in NO_EXPERIMENTS and not self.switched_off(name)]
+
+    def switched_off(self, name: str) -> bool:
+        """Whether a target is an experiment whose data are not named."""
+        return name not in NO_EXPERIMENTS and self.datasets[self.experiments[name].dataset].switched_off
+
+    def kind_of(self, experiment: str) -> Literal["two_layer", "deep"]:
+        """The kind of networks of an experiment."""
+        return self._kind_of_network(self.experiments[experiment].networks[0])
+
+    def _kind_of_network(self, network: str) -> Literal["two_layer", "deep"]:
+        return "two_layer" if isinstance(self.networks[network], TwoLayer) else "deep"
+
+    def two_layer(self, network: str) -> TwoLayer:
+        """A two-layer network. Raises TypeError for others."""
+        chosen = self.networks[network]
+        if not isinstance(chosen, TwoLayer):
+            raise TypeError(f"{network} is not a two-layer network")
+        return chosen
+
+    def deep(self, network: str) -> DeepNetworkSettings:
+        """A deep network. Raises TypeError for others."""
+        chosen = self.networks[network]
+        if not isinstance(chosen, DeepNetworkSettings):
+            raise TypeError(f"{network} is not a deep network")
+        return chosen
+
+    def widths_from(self, method: str) -> str | None:
+        """The method whose number of channels a method takes, if it does."""
+        chosen = self.methods[method]
+        return chosen.widths_from if isinstance(chosen, BaselineLayerSettings) else None
+
+    def distributed(self, method: str) -> Distributed:
+        """Who runs a method together; one worker, where it cannot be shared."""
+        chosen = self.methods[method]
+        return chosen if isinstance(chosen, Distributed) else Distributed()
+
+    def judged_accuracy(self, experiment: str) -> Accuracy:
+        """The accuracy that says how good a subnetwork is; Tables 1 and 2 are of the test accuracy."""
+        return "test_accuracy" if self.kind_of(experiment) == "deep" else self.figures.accuracy
+
+    def observing_selection(self, experiment: str) -> ProbeSelection:
+        """How neurons are selected where a checkpoint is observed.
+
+        `stopping.steps`; without it as the first greedy method of the experiment selects, or as many as its first one.
+        """
+        if self.stopping.steps is not None:
+            return ProbeSelection(steps=self.stopping.steps)
+        methods = [self.methods[name] for name in self.experiments[experiment].methods]
+        chosen = [each for each in methods if isinstance(each, NeuronMethodSettings)]
+        method = next((each for each in chosen if each.algorithm == "greedy"), chosen[0])
+        if method.steps is not None:
+            return ProbeSelection(steps=method.steps)
+        return ProbeSelection(distinct=method.size, max_steps=getattr(method, "max_steps", method.size))
+
+
+def _known(key: str, names: Sequence[str], entries: Mapping[str, object], where: str) -> None:
     for name in names:
         if name not in entries:
             raise ValueError(f"{key}: {name!r} is not under `{where}` (there: {', '.join(sorted(entries))})")
 
 
-def load_configuration(raw: Mapping[str, Any]) -> Configuration:
+def load_configuration(raw: Mapping[str, object]) -> Configuration:
     """Check a configuration as read from YAML.
 
-    Raises UserError with a line for each fault: the key, the value and what is allowed.
+    Raises UserError with a line for each fault: the key, the value and what is allowed; and for a user's plug-in that
+    is not as it must be.
     """
+    plugins.load_all()
     try:
         return Configuration.model_validate(raw)
     except ValidationError as error:

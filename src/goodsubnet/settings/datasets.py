@@ -1,59 +1,72 @@
-"""Where images come from."""
+"""Where data come from: what every source is told; a source's own keys are in its module, goodsubnet.data.sources."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from goodsubnet.settings.base import Count, Model
+from goodsubnet.settings.base import Model, Name
+from goodsubnet.settings.faults import typed
+
+TEST_IMAGES = 10_000
 
 
-class Mnist(Model):
-    """MNIST (60,000 training and 10,000 test digits), through torchvision; downloaded if absent."""
+class SourceSettings(Model):
+    """What every source of data is told. What is known before the data are read lets wrong settings be refused."""
 
-    source: Literal["mnist"] = Field(description="where the images come from")
+    label: ClassVar[str | None] = None
+    """What figures and tables call the data; None: their name in the configuration."""
+
+    source: Name = Field(description="the module of goodsubnet.data.sources that reads the data")
     groups: list[list[str]] | None = Field(
         None, description="two lists of class names: the first list becomes label 0, the second label 1"
     )
 
+    def title_of(self, name: str) -> str:
+        """What figures and tables call the data. name: in the configuration."""
+        return self.label or name
 
-class Cifar10(Model):
-    """CIFAR-10 (50,000 training and 10,000 test images of 10 classes), through torchvision; downloaded if absent."""
-
-    source: Literal["cifar10"] = Field(description="where the images come from")
-    groups: list[list[str]] | None = Field(None, description="as for `mnist`")
-
-
-class Digits(Model):
-    """The 1,797 handwritten digits that scikit-learn ships; no download."""
-
-    source: Literal["digits"] = Field(description="where the images come from")
-    groups: list[list[str]] | None = Field(None, description="as for `mnist`")
-    test_share: float = Field(0.2, gt=0, lt=1, description="share of each class kept for the test set")
-
-
-class Folder(Model):
-    """Your own images: `<path>/train/<class>/*` and `<path>/test/<class>/*` (or `val` for `test`)."""
-
-    source: Literal["folder"] = Field(description="where the images come from")
-    path: str | None = Field(
-        description="the folder; relative to `data_dir` unless absolute; null: experiments on it are switched off"
-    )
-    channels: Literal[1, 3] = Field(1, description="1: converted to grey, 3: to RGB")
-    size: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = Field(
-        None,
-        description="[height, width] in pixels to resize to; null: all images must be of one size. With `storage: "
-        "files`: what is cut out of an image, height and width equal",
-    )
-    storage: Literal["memory", "files"] = Field(
-        "memory",
-        description="`memory`: images are read once and kept; `files`: read from the folder each time, for those that "
-        "do not fit into memory, and for deep networks only",
-    )
-    title: str | None = Field(None, description="what figures and tables call the data; null: its name")
-    groups: list[list[str]] | None = Field(None, description="as for `mnist`")
-
-    @model_validator(mode="after")
-    def _square_from_files(self) -> "Folder":
-        if self.storage == "files" and (self.size is None or self.size[0] != self.size[1]):
-            raise ValueError("storage: files needs a size with height and width equal, as size: [224, 224]")
+    def stored(self) -> "SourceSettings":
+        """The same without what the stored data do not depend on."""
         return self
+
+    def classes(self) -> dict[str, int] | None:
+        """Class -> training images, in the order of the classes, without the data; None where only they can tell."""
+        return None
+
+    def image(self) -> tuple[int, int | None, int | None]:
+        """Channels, height and width of the images, without the data; None where only they can tell."""
+        return 1, None, None
+
+    def test_images(self) -> int:
+        """How many test images there are, roughly."""
+        return TEST_IMAGES
+
+    def classes_there(self, data_dir: str) -> dict[str, int] | None:
+        """As `classes`, by a look at the data, where that costs little; None: not.
+
+        Raises UserError where the data are not there, or not as they must be.
+        """
+        return None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether images stay in files of their own and are read from them each time."""
+        return False
+
+    @property
+    def switched_off(self) -> bool:
+        """Whether it is not said yet where the data lie: then experiments on them are left out."""
+        return False
+
+    @property
+    def folder(self) -> str | None:
+        """The folder that the user's images lie in, relative to `data_dir`; None where there is none."""
+        return None
+
+
+def source_settings(value: object) -> SourceSettings:
+    """The settings of a data set, by its source."""
+    return typed("sources", "source", value, SourceSettings)
+
+
+AnySource = Annotated[SerializeAsAny[SourceSettings], BeforeValidator(source_settings)]

@@ -19,13 +19,43 @@ class FigureStyle(Model):
         "logarithm (no error is drawn as half the smallest other one); `linear`, the accuracy",
     )
     red_line: str = Field("#e3001b", description="colour of the required pre-training")
-    dpi: Annotated[int, Field(ge=10, le=2400, strict=True)] = Field(300, description="dots an inch of PNG files")
+    dpi: Annotated[int, Field(ge=10, le=2400, strict=True)] = Field(300, description="dots per inch of PNG files")
     width_inches: float = Field(7.0, ge=4, le=40, description="largest width of a figure, in inches")
 
 
 class Figures(FigureStyle):
     """What figures show and how they look; a change only redraws."""
 
+    @property
+    def style(self) -> FigureStyle:
+        """How they look, alone."""
+        return FigureStyle.model_validate(self.model_dump(include=set(FigureStyle.model_fields)))
+
     accuracy: Literal["train_accuracy", "test_accuracy"] = Field(
         "train_accuracy", description="the accuracy of Figure 1, the curves and required_pretraining.csv"
     )
+
+
+class FigureSettings(Model):
+    """What every figure is told; its own keys are in its module, goodsubnet.plots.figures.<figure>.
+
+    The keys that a figure may ask for are those of `Offered`: it is drawn again where one of them changes.
+    """
+
+    code: str = ""
+    style: FigureStyle = Field(default_factory=FigureStyle)
+
+
+class Offered(FigureSettings):
+    """What there is for figures of a target. Of figures that are of no experiment: the style alone.
+
+    accuracy: the column that says how good a subnetwork is. methods: in the order of the configuration; method: the
+    first of them, bounded_method: the first that the bounds speak of. margin: of the answer. title: of the data.
+    """
+
+    accuracy: str = ""
+    methods: list[str] = Field(default_factory=list)
+    method: str = ""
+    bounded_method: str = ""
+    margin: float = 0.0
+    title: str = ""

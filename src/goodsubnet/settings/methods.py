@@ -1,21 +1,43 @@
-"""What every pruning method is told; a method's own keys are in its module, goodsubnet.methods.<algorithm>."""
+"""What every pruning method is told; a method's own keys are in its module, goodsubnet.pruning.methods.<algorithm>."""
 
-import importlib
-import pkgutil
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from goodsubnet.runtime import plugins
 from goodsubnet.settings.base import Count, Iteration, Model, Name, Positive
+from goodsubnet.settings.faults import model_of, typed
+
+# Images that are sent through a deep network at once where nothing says otherwise.
+EVALUATED_AT_ONCE = 128
+PROBE_IMAGES = 1024
+# Passes over a batch and the probe, of all layers together.
+FORWARDS_OF_A_PRUNING = 300
+
+
+@dataclass(frozen=True)
+class NeuronWork:
+    """What a selection of neurons costs, roughly: a job asks for memory and time by it.
+
+    outputs: how many times the outputs of all neurons on all examples are held at once; 0: they are not computed.
+    scores: how many times each neuron is looked at on each example. training: multiply-adds, counted as two, of
+    training between the steps. weights: how many times the weights are held.
+    """
+
+    outputs: float = 0.0
+    scores: float = 0.0
+    training: float = 0.0
+    weights: float = 2.0
 
 
 class MethodSettings(Model):
-    """What every pruning method is told; a method's own keys are in its module, goodsubnet.methods.<algorithm>."""
+    """What every pruning method is told."""
 
     kind: ClassVar[str]
     """The kind of networks that it prunes."""
 
-    algorithm: Name = Field(description="the module of goodsubnet.methods that chooses what stays")
+    algorithm: Name = Field(description="the module of goodsubnet.pruning.methods that chooses what stays")
 
 
 class Distributed(Model):
@@ -51,9 +73,24 @@ class NeuronMethodSettings(MethodSettings):
         return self
 
     @property
+    def size(self) -> int:
+        """`steps` or `distinct`, whichever says when to stop."""
+        size = self.distinct if self.steps is None else self.steps
+        if size is None:
+            raise ValueError("neither steps nor distinct")
+        return size
+
+    @property
     def least_width(self) -> int:
         """How many neurons the network must have."""
         return self.distinct or 1
+
+    def work(self, examples: int, inputs: int, width: int) -> NeuronWork:
+        """What a selection costs. examples, inputs, width: of the sub-dataset and the network.
+
+        Unless a method says otherwise: the outputs of all neurons, looked at once in each step.
+        """
+        return NeuronWork(outputs=1, scores=self.size)
 
 
 class DistinctMethodSettings(NeuronMethodSettings):
@@ -61,7 +98,7 @@ class DistinctMethodSettings(NeuronMethodSettings):
 
     @property
     def least_width(self) -> int:
-        return self.distinct or self.steps
+        return self.size
 
 
 class LayerMethodSettings(MethodSettings):
@@ -74,22 +111,53 @@ class LayerMethodSettings(MethodSettings):
     )
     finetune_learning_rate: Positive = Field(2.5e-3, description="of that training; constant, without momentum")
 
+    @property
+    def given_tolerance(self) -> float | None:
+        """The share of the accuracy that a layer may cost, where the configuration gives it."""
+        return None
+
+    @property
+    def asked_ratio(self) -> tuple[float, float] | None:
+        """Multiply-adds over the dense network's for which the tolerance is searched, and how far they may be off."""
+        return None
+
+    @property
+    def probe_images(self) -> int:
+        """Training images on which the accuracy is checked."""
+        return PROBE_IMAGES
+
+    @property
+    def images_at_once(self) -> int:
+        """Images that are sent through the network at once."""
+        return EVALUATED_AT_ONCE
+
+    def forward_images(self, examples: int) -> float:
+        """Images that are sent through the network in all. examples: of the sub-dataset."""
+        return FORWARDS_OF_A_PRUNING * self.images_at_once
+
 
 class BaselineLayerSettings(LayerMethodSettings):
     """A method that takes the number of channels of each layer from another one, so that the two compare."""
 
     widths_from: Name = Field(description="the method, a name under `methods`, whose widths it takes")
 
+    def forward_images(self, examples: int) -> float:
+        return 0
+
 
 def algorithms() -> list[str]:
-    """The pruning algorithms there are: a module of goodsubnet.methods each."""
-    from goodsubnet import methods
-
-    return sorted(module.name for module in pkgutil.iter_modules(methods.__path__))
+    """The pruning algorithms there are."""
+    return list(plugins.found("methods"))
 
 
 def method_model(algorithm: str) -> type[MethodSettings]:
-    """The settings model of an algorithm."""
-    if algorithm not in algorithms():
-        raise ValueError(f"algorithm {algorithm!r} is not one of {', '.join(algorithms())}")
-    return importlib.import_module(f"goodsubnet.methods.{algorithm}").Settings
+    """The settings model of an algorithm. Raises ValueError where there is none of this name."""
+    return model_of("methods", algorithm, MethodSettings)
+
+
+def method_settings(value: object) -> MethodSettings:
+    """The settings of a method, by its algorithm."""
+    return typed("methods", "algorithm", value, MethodSettings)
+
+
+AnyMethod = Annotated[SerializeAsAny[MethodSettings], BeforeValidator(method_settings)]

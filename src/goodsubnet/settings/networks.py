@@ -1,15 +1,21 @@
-"""What a network computes, and where its checkpoints come from."""
+"""What a network computes, and where its checkpoints come from.
+
+The keys of a deep network are those of its architecture's module, goodsubnet.networks.architectures.<module>.
+"""
 
 import string
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_validator
 
 from goodsubnet.errors import UserError
-from goodsubnet.networks.own import described
-from goodsubnet.networks.torchvision_names import check_architecture
-from goodsubnet.settings.base import Count, Model, Positive
+from goodsubnet.runtime import plugins
+from goodsubnet.runtime.artifacts import Json
+from goodsubnet.settings.base import Count, Model, Name, Positive
+from goodsubnet.settings.faults import model_of
 
 WILDCARDS = ("experiment", "network", "examples", "seed", "iteration")
 
@@ -35,96 +41,181 @@ def _a_file_for_each_iteration(pattern: str) -> str:
     return pattern
 
 
-Checkpoints = Annotated[
-    Annotated[str, AfterValidator(_a_file_for_each_iteration)] | None,
-    Field(
+class NetworkSettings(Model):
+    """What every network is told."""
+
+    checkpoints: Annotated[str, AfterValidator(_a_file_for_each_iteration)] | None = Field(
+        None,
         description="files of checkpoints that were trained elsewhere and imported (`goodsubnet import`), as "
-        "`runs/seed-{seed}/iteration-{iteration}.safetensors`; null: the network is trained here"
-    ),
-]
+        "`runs/seed-{seed}/iteration-{iteration}.safetensors`; null: the network is trained here",
+    )
+
+    def as_architecture(self) -> "TwoLayerArchitecture | dict[str, Json]":
+        """What the network is, as stages and files say it. Raises UserError where what it is made of is missing."""
+        raise TypeError(f"{type(self).__name__} does not say what its network is")
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether its checkpoints were trained elsewhere."""
+        return self.checkpoints is not None
 
 
-class TwoLayer(Model):
-    """A hidden layer whose neurons' outputs are averaged: f(x) = (1/N) sum_i b_i act(a_i . x)."""
+class TwoLayerArchitecture(Model):
+    """What a two-layer network is, as stages and files say it."""
 
-    kind: Literal["two_layer"] = Field(description="the architecture")
+    kind: Literal["two_layer"] = Field(description="of network: a two-layer one")
     width: Count = Field(description="hidden neurons, N")
     activation: Literal["relu", "tanh"] = Field("relu", description="`act` of the hidden layer")
     initialisation: Literal["scaled", "unit"] = Field(
         "scaled", description="a_i ~ N(0, I/d) (`scaled`) or N(0, I) (`unit`, the theory's); b_i ~ N(0, 1)"
     )
-    checkpoints: Checkpoints = None
 
-    def as_architecture(self) -> dict[str, Any]:
+
+class TwoLayer(TwoLayerArchitecture, NetworkSettings):
+    """A hidden layer whose neurons' outputs are averaged: f(x) = (1/N) sum_i b_i act(a_i . x)."""
+
+    def as_architecture(self) -> TwoLayerArchitecture:
         """What the network is, as stages and files say it."""
-        return self.model_dump(include={"kind", "width", "activation", "initialisation"})
+        return TwoLayerArchitecture.model_validate(self.model_dump(include=set(TwoLayerArchitecture.model_fields)))
 
 
-class Deep(Model):
-    """A convolutional network for as many classes as the data have, pruned layer by layer."""
+@dataclass(frozen=True)
+class NetworkCost:
+    """What a deep network costs: jobs ask for memory and time by it.
 
-    kind: Literal["deep"] = Field(description="the architecture")
-    architecture: str | None = Field(
-        None,
-        description="`resnet8`, `resnet20` (He et al.'s small ones), `resnet34`, `mobilenet_v2`, or the name of any "
-        "classification network of torchvision; this or `file`",
-    )
-    form: Literal["cifar", "imagenet"] = Field(
-        "imagenet",
-        description="`imagenet`: torchvision's own; `cifar`: made for images of about 32 x 32 pixels, for ResNets and "
-        "`mobilenet_v2`",
-    )
-    width_multiplier: Positive = Field(1.0, description="channels of each layer, times this; ResNets, `mobilenet_v2`")
-    file: str | None = Field(
-        None,
-        description="a Python file of your own with a function that builds the network, relative to where snakemake is "
-        "called (docs/own_network.md)",
-    )
-    function: str = Field("build", description="with `file`: `function(classes, channels)` returns a torch.nn.Module")
-    checkpoints: Checkpoints = None
+    multiply_adds: of an image of `size` x `size` pixels with three channels. parameters: their number, and
+    most_parameters: no more than that, of an architecture that is not known closely. saved: MB that autograd keeps of
+    an image, float32. slowness: times as slow as its multiply-adds say.
+    """
+
+    multiply_adds: float = 2e9
+    parameters: float = 20e6
+    most_parameters: float = 140e6
+    # The most among resnet50 (86), vgg16 (73) and densenet121 (131) at 224 x 224.
+    saved: float = 131.0
+    size: int = 224
+    slowness: float = 1.0
+
+
+class DeepNetworkSettings(NetworkSettings):
+    """A network for as many classes as the data have, pruned layer by layer."""
+
+    described: ClassVar[tuple[str, ...]] = ()
+    """Keys that say what the network is, beside `kind`: those of a file that holds it. Empty: all of its own keys."""
+
+    kind: Literal["deep"] = Field(description="of network: a deep one")
     mean: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)] | None = Field(
         None,
-        description="with `checkpoints`: by which the images in [0, 1] were normalised, a number a channel; null: the "
-        "mean of the training images (ImageNet's for `storage: files`)",
+        description="with `checkpoints`: by which the images in [0, 1] were normalised, one number per channel; null: "
+        "the mean of the training images (ImageNet's for `storage: files`)",
     )
     std: Annotated[list[Positive], Field(min_length=1)] | None = Field(
         None, description="with `checkpoints`: what the images less `mean` were divided by; null: as for `mean`"
     )
 
     @model_validator(mode="after")
-    def _exists(self) -> "Deep":
-        if (self.architecture is None) == (self.file is None):
-            raise ValueError("give either architecture, the name of a network, or file, a Python file that builds one")
-        if self.file is not None:
-            for name in ("form", "width_multiplier"):
-                if name in self.model_fields_set:
-                    raise ValueError(
-                        f"{name}: is for networks by name; a network from a file is as its function builds it"
-                    )
-            return self
-        if "function" in self.model_fields_set:
-            raise ValueError("function: is for a network from a file; give file, or leave it out")
-        try:
-            check_architecture(self.model_dump())
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        return self
-
-    @model_validator(mode="after")
-    def _normalised_elsewhere(self) -> "Deep":
+    def _normalised_elsewhere(self) -> "DeepNetworkSettings":
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std belong together; give both or neither")
         if self.mean is not None and self.checkpoints is None:
             raise ValueError("mean, std: a network that is trained here is given the data's own; give checkpoints, too")
-        if self.mean is not None and len(self.mean) != len(self.std):
-            raise ValueError(f"mean has {len(self.mean)} numbers, and std has {len(self.std)}; give one a channel")
+        if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} numbers, and std has {len(self.std)}; give one per channel")
         return self
 
-    def as_architecture(self) -> dict[str, Any]:
+    def as_architecture(self) -> dict[str, Json]:
         """What the network is, as stages and files say it.
 
-        Raises UserError where its file is missing, or is not one that builds a network.
+        Raises UserError where what it is made of is missing.
         """
-        if self.file is not None:
-            return {"kind": self.kind, **described(self.file, self.function)}
-        return self.model_dump(include={"kind", "architecture", "form", "width_multiplier"})
+        own = self.described or [
+            name for name in type(self).model_fields if name not in DeepNetworkSettings.model_fields
+        ]
+        return self.model_dump(mode="json", include={"kind", *own})
+
+    def cost(self) -> NetworkCost:
+        """What the network costs, roughly; without an answer of its own that of a large one."""
+        return NetworkCost()
+
+
+class NamedNetworkSettings(DeepNetworkSettings):
+    """A network that is known by name."""
+
+    described: ClassVar[tuple[str, ...]] = ("architecture", "form", "width_multiplier")
+    costs: ClassVar[dict[tuple[str, str], NetworkCost]] = {}
+    """(architecture, form) -> its cost at a width multiplier of 1."""
+
+    architecture: Name = Field(description="the name of the network")
+    form: Literal["cifar", "imagenet"] = Field(
+        "imagenet",
+        description="`imagenet`: torchvision's own; `cifar`: made for images of about 32 x 32 pixels, for ResNets and "
+        "`mobilenet_v2`",
+    )
+    width_multiplier: Positive = Field(1.0, description="channels of each layer, times this; ResNets, `mobilenet_v2`")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_function(cls, value: object) -> object:
+        if isinstance(value, Mapping) and "function" in value and "function" not in cls.model_fields:
+            raise ValueError("function: is for a network from a file; give file, or leave it out")
+        return value
+
+    def cost(self) -> NetworkCost:
+        cost, times = self.costs.get((self.architecture, self.form), NetworkCost()), self.width_multiplier
+        return NetworkCost(
+            multiply_adds=cost.multiply_adds * times**2,
+            parameters=cost.parameters * times**2,
+            most_parameters=cost.most_parameters * times**2,
+            saved=cost.saved * times,
+            size=cost.size,
+            slowness=cost.slowness,
+        )
+
+
+def architectures() -> dict[str, str]:
+    """The names of architectures -> the module that builds them. Raises UserError where two have the same."""
+    names: dict[str, str] = {}
+    for module in plugins.found("architectures"):
+        for name in getattr(plugins.load("architectures", module), "ARCHITECTURES", (module,)):
+            if name in names:
+                path = plugins.found("architectures")[module].path or module
+                raise UserError(f"{path}: the architecture {name} is {names[name]}'s; choose another name")
+            names[name] = module
+    return names
+
+
+def deep_model(value: Mapping[str, object]) -> type[DeepNetworkSettings]:
+    """The model of a deep network's settings: that of its architecture. Raises ValueError where there is none."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"a network is described by keys and values, not by {value!r}")
+    name, file = value.get("architecture"), value.get("file")
+    if (name is None) == (file is None):
+        raise ValueError("give either architecture, the name of a network, or file, a Python file that builds one")
+    if file is not None:
+        return model_of("architectures", "own_file", DeepNetworkSettings)
+    try:
+        known = architectures()
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if name not in known:
+        small = ", ".join(sorted(other for other, module in known.items() if module != "torchvision"))
+        raise ValueError(
+            f"architecture: {name!r} is unknown; give one of {small}, "
+            "or another classification network of torchvision (vgg16_bn, densenet121 ...)"
+        )
+    return model_of("architectures", known[str(name)], DeepNetworkSettings)
+
+
+def network_settings(value: object) -> NetworkSettings:
+    """The settings of a network, by its kind and architecture. Raises ValueError in words."""
+    if isinstance(value, NetworkSettings):
+        return value
+    if not isinstance(value, Mapping) or value.get("kind") not in ("two_layer", "deep"):
+        given = f", not {value['kind']!r}" if isinstance(value, Mapping) and "kind" in value else ""
+        raise ValueError(f"needs the key kind, two_layer or deep{given}")
+    if value["kind"] == "two_layer":
+        return TwoLayer.model_validate(value)
+    return deep_model(value).model_validate(value)
+
+
+AnyNetwork = Annotated[SerializeAsAny[NetworkSettings], BeforeValidator(network_settings)]

@@ -1,14 +1,13 @@
 """When to stop pre-training: what is observed of a checkpoint, and the rules that judge it."""
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, ValidationError, field_validator
 
+from goodsubnet.runtime import plugins
 from goodsubnet.settings.base import Count, Model, Name
-from goodsubnet.settings.faults import explain
+from goodsubnet.settings.faults import explain, model_of, typed
 
 
 class RuleSettings(Model):
@@ -20,7 +19,15 @@ class RuleSettings(Model):
     rule: Name = Field(description="the module of goodsubnet.stopping.rules that says when it is enough")
 
 
-DEFAULT_RULES: dict[str, dict[str, Any]] = {
+def rule_settings(value: object) -> RuleSettings:
+    """The settings of a rule, by its name."""
+    return typed("rules", "rule", value, RuleSettings)
+
+
+AnyRule = Annotated[SerializeAsAny[RuleSettings], BeforeValidator(rule_settings)]
+_RULE: TypeAdapter[RuleSettings] = TypeAdapter(AnyRule)
+
+DEFAULT_RULES: dict[str, dict[str, str]] = {
     "plateau": {"rule": "plateau"},
     "accuracy_plateau": {"rule": "accuracy_plateau"},
     "certificate": {"rule": "certificate"},
@@ -45,7 +52,7 @@ class Stopping(Model):
     share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="of each layer's channels that stay, those of the largest weights, of deep networks"
     )
-    rules: dict[Name, Any] = Field(
+    rules: dict[Name, AnyRule] = Field(
         default_factory=dict,
         validate_default=True,
         description="rules by name, beside the seven there are (`plateau`, `accuracy_plateau`, `certificate`, "
@@ -53,38 +60,30 @@ class Stopping(Model):
         "leaves it out",
     )
 
-    @field_validator("rules")
+    @field_validator("rules", mode="before")
     @classmethod
-    def _typed_rules(cls, given: dict[str, Any]) -> dict[str, RuleSettings]:
+    def _with_those_there_are(cls, given: object) -> object:
+        if not isinstance(given, Mapping):
+            return given
         merged = {name: settings for name, settings in {**DEFAULT_RULES, **given}.items() if settings is not None}
         if not merged:
             raise ValueError("every rule is left out; keep one")
-        return {name: rule_settings(name, settings) for name, settings in merged.items()}
+        return merged
 
 
 def rules() -> list[str]:
-    """The stopping rules there are: a module of goodsubnet.stopping.rules each."""
-    from goodsubnet.stopping import rules as package
-
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    """The stopping rules there are."""
+    return list(plugins.found("rules"))
 
 
 def rule_model(rule: str) -> type[RuleSettings]:
-    """The settings model of a rule."""
-    if rule not in rules():
-        raise ValueError(f"rule {rule!r} is not one of {', '.join(rules())}")
-    return importlib.import_module(f"goodsubnet.stopping.rules.{rule}").Settings
+    """The settings model of a rule. Raises ValueError where there is none of this name."""
+    return model_of("rules", rule, RuleSettings)
 
 
-def rule_settings(name: str, settings: Any) -> RuleSettings:
-    """The typed settings of the rule called `name`. Raises ValueError in words."""
-    if isinstance(settings, RuleSettings):
-        return settings
-    if not isinstance(settings, Mapping) or not isinstance(settings.get("rule"), str):
-        raise ValueError(f"{name}: needs the key rule, one of {', '.join(rules())}")
+def checked_rule(name: str, value: object) -> RuleSettings:
+    """The settings of the rule called `name`. Raises ValueError in words."""
     try:
-        return rule_model(settings["rule"]).model_validate(settings)
+        return _RULE.validate_python(value)
     except ValidationError as error:
         raise ValueError("; ".join(explain(error, prefix=name))) from None
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None

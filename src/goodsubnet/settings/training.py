@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
@@ -17,8 +17,8 @@ class EveryCheckpoint(Model):
 
 class StableFraction(Model):
     stable_fraction: Positive = Field(
-        description="share of the largest stable step of gradient descent at initialisation: 2 over the largest "
-        "curvature of the loss, which is computed for each sub-dataset and seed"
+        description="share of the largest stable learning rate of gradient descent at initialisation: 2 over the "
+        "largest curvature of the loss, which is computed for each sub-dataset and seed"
     )
 
 
@@ -39,7 +39,7 @@ class Training(Model):
 
     @field_validator("checkpoints", mode="before")
     @classmethod
-    def _list_or_every(cls, value: Any) -> Any:
+    def _list_or_every(cls, value: object) -> object:
         if not isinstance(value, list) and not (isinstance(value, Mapping) and set(value) == {"every"}):
             raise ValueError(f"a rising list of iterations, as [0, 100, 500], or {{every: n}}, not {value!r}")
         return value
@@ -68,25 +68,29 @@ class Training(Model):
         return list(self.checkpoints)
 
 
-class Pretrain(Training):
-    """How a two-layer network is trained."""
+class TwoLayerTraining(Model):
+    """How the weights of a two-layer network move: gradient descent on the mean loss of a batch."""
 
     loss: Loss = Field("logistic", description="`logistic` (labels 0, 1) or `squared` (labels -1, 1)")
     batch_size: Count | Literal["full"] = Field(128, description="images in a batch, or `full`")
     learning_rate: LearningRate = Field(
-        description="step of gradient descent on the mean loss of a batch; or `stable_fraction: s`, with "
-        "`batch_size: full`: s times the largest stable step at initialisation, of each sub-dataset and seed"
+        description="of gradient descent on the mean loss of a batch; or `stable_fraction: s`, with "
+        "`batch_size: full`: s times the largest stable learning rate at initialisation, for each sub-dataset and seed"
     )
     lr_scaling: Literal["per_neuron", "plain"] = Field(
-        "per_neuron", description="`per_neuron` multiplies the step by the width N, `plain` does not"
+        "per_neuron", description="`per_neuron` multiplies the learning rate by the width N, `plain` does not"
     )
     inputs: Literal["unit_range", "unit_length"] = Field(
         "unit_range", description="pixels in [0, 1], or each image scaled to length 1 (the theory's)"
     )
 
+
+class Pretrain(TwoLayerTraining, Training):
+    """How a two-layer network is trained."""
+
     @model_validator(mode="before")
     @classmethod
-    def _no_keys_of_deep_networks(cls, value: Any) -> Any:
+    def _no_keys_of_deep_networks(cls, value: object) -> object:
         given = set(value) if isinstance(value, Mapping) else set()
         deep = sorted(given & (DeepPretrain.model_fields.keys() - cls.model_fields.keys()))
         if deep:
@@ -100,7 +104,7 @@ class Pretrain(Training):
     def _stable_for_whole_batches(self) -> "Pretrain":
         if isinstance(self.learning_rate, StableFraction) and self.batch_size != "full":
             raise ValueError(
-                "learning_rate.stable_fraction is of the step that is stable on the whole sub-dataset; "
+                "learning_rate.stable_fraction is of the rate that is stable on the whole sub-dataset; "
                 "set batch_size: full, or give the rate as a number"
             )
         return self
@@ -145,8 +149,8 @@ class DeepTraining(Model):
     """How weights of a deep network move: stochastic gradient descent on the cross-entropy."""
 
     batch_size: Count = Field(128, description="images in a batch")
-    learning_rate: Positive = Field(description="step at the beginning")
-    schedule: Literal["cosine", "constant"] = Field("cosine", description="how the step falls")
+    learning_rate: Positive = Field(description="initial learning rate")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="how the learning rate decays")
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of stochastic gradient descent")
     weight_decay: Annotated[float, Field(ge=0)] = Field(5e-4, description="added to the gradient, times the weights")
 
@@ -157,12 +161,13 @@ class Finetune(DeepTraining):
     iterations: Count = Field(description="length, in iterations; a `cosine` falls to 0 over it")
 
 
-class DeepPretrain(DeepTraining, Training):
-    """How a deep network is trained."""
+class DeepDescent(DeepTraining):
+    """How a deep network is trained, but for how long."""
 
     loss: Literal["cross_entropy"] = Field(description="`cross_entropy`, over the classes")
     schedule_iterations: Count | None = Field(
-        None, description="with `cosine`: iterations after which the step is 0; it does not follow `iterations`"
+        None,
+        description="with `cosine`: iterations after which the learning rate is 0; it does not follow `iterations`",
     )
     augmentation: Augmentation | None = Field(
         Crop(),
@@ -173,29 +178,35 @@ class DeepPretrain(DeepTraining, Training):
         "auto", description="of the training's products; `auto`: bfloat16 on an accelerator, float32 on a CPU"
     )
     processes: Count = Field(
-        1, description="that share each batch (DistributedDataParallel), one an accelerator; on a CPU they share cores"
+        1,
+        description="processes that share each batch (DistributedDataParallel), one per accelerator; on a CPU they "
+        "share cores",
     )
+
+
+class DeepPretrain(DeepDescent, Training):
+    """How a deep network is trained."""
 
     @model_validator(mode="after")
     def _schedule_long_enough(self) -> "DeepPretrain":
         if self.schedule == "cosine" and self.schedule_iterations is None:
             raise ValueError(
-                "schedule: cosine needs schedule_iterations, the iterations after which the step is 0 (usually those "
-                "of the whole training); or set schedule: constant"
-            )
-        if self.schedule == "cosine" and self.iterations > self.schedule_iterations:
-            raise ValueError(
-                f"iterations = {self.iterations} goes beyond schedule_iterations = {self.schedule_iterations}, where "
-                "the step is 0; raise schedule_iterations (which trains again from the start)"
+                "schedule: cosine needs schedule_iterations, the iterations after which the learning rate is 0 "
+                "(usually those of the whole training); or set schedule: constant"
             )
         if self.schedule == "constant" and self.schedule_iterations is not None:
             raise ValueError("schedule: constant has no use for schedule_iterations; leave it out")
+        if self.schedule_iterations is not None and self.iterations > self.schedule_iterations:
+            raise ValueError(
+                f"iterations = {self.iterations} goes beyond schedule_iterations = {self.schedule_iterations}, where "
+                "the learning rate is 0; raise schedule_iterations (which trains again from the start)"
+            )
         if self.batch_size % self.processes:
             raise ValueError(f"batch_size = {self.batch_size} cannot be shared evenly by {self.processes} processes")
         return self
 
 
-def _kind_of_pretrain(value: Any) -> str:
+def _kind_of_pretrain(value: object) -> str:
     loss = value.get("loss") if isinstance(value, Mapping) else getattr(value, "loss", None)
     return "union[deep]" if loss == "cross_entropy" else "union[two_layer]"
 

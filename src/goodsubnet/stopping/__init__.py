@@ -2,7 +2,7 @@
 
 observation         what a rule may know of one checkpoint
 two_layer, deep     how that is measured, for each kind of network
-rules               a file a rule
+rules               one file per rule
 judging             a rule over the checkpoints so far
 scores              what each rule saved and what it cost, over finished runs
 watching            a folder of checkpoints that are still being written

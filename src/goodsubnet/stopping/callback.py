@@ -1,13 +1,22 @@
 """Inside a training loop: look at the network now and then, and hear whether it is enough."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import ValidationError
 
 from goodsubnet.errors import UserError
-from goodsubnet.settings.stopping import DEFAULT_RULES, rule_settings
+from goodsubnet.settings.faults import explain
+from goodsubnet.settings.stages import ProbeSelection
+from goodsubnet.settings.stopping import DEFAULT_RULES, checked_rule
 from goodsubnet.stopping.judging import Judge, Judgement
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from goodsubnet.networks.two_layer import Array
+    from goodsubnet.stopping.observation import Observation
 
 LABELS = {"logistic": (0, 1), "squared": (-1, 1)}
 
@@ -30,16 +39,16 @@ class Watch:
 
     def __init__(
         self,
-        probe_images: Any,
-        probe_labels: Any,
-        rule: Mapping[str, Any] | str = "plateau",
+        probe_images: "Array",
+        probe_labels: "Array",
+        rule: Mapping[str, object] | str = "plateau",
         *,
         total: int | None = None,
         share: float = 0.5,
         steps: int = 200,
         loss: str = "logistic",
         activation: str = "relu",
-        initial: Mapping[str, Any] | None = None,
+        initial: "Mapping[str, Array] | None" = None,
     ) -> None:
         if len(probe_images) != len(probe_labels) or not len(probe_labels):
             raise UserError(
@@ -48,26 +57,29 @@ class Watch:
         if isinstance(rule, str) and rule not in DEFAULT_RULES:
             raise UserError(f"rule {rule!r} is not known; name one of {', '.join(DEFAULT_RULES)}, or give its keys")
         try:
-            settings = rule_settings("rule", DEFAULT_RULES[rule] if isinstance(rule, str) else rule)
+            settings = checked_rule("rule", DEFAULT_RULES[rule] if isinstance(rule, str) else rule)
         except ValueError as error:
             raise UserError(str(error)) from None
-        self._judge = Judge(settings.model_dump(), total)
+        self._judge = Judge(settings, total)
         self._images, self._labels = probe_images, probe_labels
         self._share, self._steps, self._loss, self._activation = share, steps, loss, activation
         self._initial = initial
 
-    def __call__(self, iteration: int, model: Any) -> Judgement:
+    def __call__(self, iteration: int, model: "nn.Module | Mapping[str, Array]") -> Judgement:
         """model: a torch module, or the weights of a two-layer network. iteration: larger than in the call before."""
-        observe = self._two_layer if isinstance(model, Mapping) else self._deep
         try:
-            return self._judge(observe(iteration, model))
+            if isinstance(model, Mapping):
+                return self._judge(self._two_layer(iteration, model))
+            return self._judge(self._deep(iteration, model))
+        except ValidationError as error:
+            raise UserError("; ".join(explain(error))) from None
         except ValueError as error:
             raise UserError(str(error)) from None
 
-    def _two_layer(self, iteration: int, weights: Mapping[str, Any]):
+    def _two_layer(self, iteration: int, given: "Mapping[str, Array]") -> "Observation":
         from goodsubnet.stopping.two_layer import observe
 
-        weights = {name: np.array(weights[name], np.float32) for name in "ab"}
+        weights = {name: np.array(given[name], np.float32) for name in "ab"}
         inputs, targets = (np.asarray(each, np.float32) for each in (self._images, self._labels))
         if len(weights["a"]) != len(weights["b"]) or weights["a"].shape[1:] != inputs.shape[1:]:
             raise UserError(
@@ -86,10 +98,10 @@ class Watch:
             iteration,
             activation=self._activation,
             loss=self._loss,
-            selection={"steps": self._steps},
+            selection=ProbeSelection(steps=self._steps),
         )
 
-    def _deep(self, iteration: int, model: Any):
+    def _deep(self, iteration: int, model: "nn.Module") -> "Observation":
         import torch
 
         from goodsubnet.stopping.deep import observe, weights_of

@@ -8,8 +8,8 @@ and how good they are beside one another, not how good a subnetwork can become.
 
 import copy
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,23 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from goodsubnet.errors import UserError
-from goodsubnet.methods.layer_magnitude import select
 from goodsubnet.networks.deep import evaluating
-from goodsubnet.networks.layers import NORMS, PrunableLayer, prunable_layers
+from goodsubnet.networks.layers import NORMS, prunable_layers
+from goodsubnet.pruning.ranking import largest_filters
+from goodsubnet.pruning.surgery import fold
 from goodsubnet.stopping.observation import NOT_FOR_DEEP, Observation, relative_distance
-from goodsubnet.surgery import fold
+
+if TYPE_CHECKING:
+    from goodsubnet.networks.two_layer import Array
 
 BATCH = 128
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What `layer_magnitude.select` looks at; `keep` returns the channels as they are."""
-
-    network: nn.Module
-    layer: PrunableLayer
-    width: int
-    keep: Callable[[np.ndarray], np.ndarray] = np.sort
 
 
 def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
@@ -45,7 +38,7 @@ def observe(
     network: nn.Module,
     images: Tensor,
     labels: Tensor,
-    initial: Mapping[str, np.ndarray],
+    initial: "Mapping[str, Array]",
     iteration: int,
     *,
     share: float,
@@ -84,7 +77,7 @@ def mask_smallest(network: nn.Module, share: float) -> tuple[list[int], int]:
     """
     chosen, candidates = [], 0
     for layer in prunable_layers(network):
-        kept = select(Layer(network, layer, max(1, round(share * layer.channels))), {})
+        kept = np.sort(largest_filters(network, layer)[: max(1, round(share * layer.channels))])
         gains = np.zeros(layer.channels)
         gains[kept] = 1
         fold(network, layer, gains)

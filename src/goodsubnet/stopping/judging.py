@@ -1,11 +1,11 @@
 """A rule over the checkpoints of one training, in order."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from goodsubnet.settings.stopping import RuleSettings
+from goodsubnet.stopping.contract import Answer, rule_of
 from goodsubnet.stopping.observation import Observation
-from goodsubnet.stopping.rules import Answer, load_rule
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Judgement:
 class Judge:
     """Remembers what was observed, and asks a rule. rule: its settings; total: planned iterations, if known."""
 
-    def __init__(self, rule: Mapping[str, Any], total: int | None) -> None:
-        self.rule, self.total = dict(rule), total
+    def __init__(self, rule: RuleSettings, total: int | None) -> None:
+        self.rule, self.total = rule, total
         self.observations: list[Observation] = []
 
     def __call__(self, seen: Observation) -> Judgement:
@@ -47,14 +47,14 @@ class Judge:
                 "in order"
             )
         self.observations.append(seen)
-        answer = load_rule(self.rule["rule"]).decide(self.observations, self.rule, self.total)
+        answer = rule_of(self.rule).decide(self.observations, self.rule, self.total)
         measured = (seen.pruned_accuracy, seen.pruned_loss, seen.dense_accuracy, seen.dense_loss)
         return Judgement(seen.iteration, answer.enough, answer.why, *measured)
 
 
-def answers(observations: Iterable[Observation], rule: Mapping[str, Any], total: int | None) -> Iterator[Answer]:
+def answers(observations: Iterable[Observation], rule: RuleSettings, total: int | None) -> Iterator[Answer]:
     """What a rule says at each checkpoint, of that and the earlier ones alone."""
     so_far: list[Observation] = []
     for seen in observations:
         so_far.append(seen)
-        yield load_rule(rule["rule"]).decide(tuple(so_far), dict(rule), total)
+        yield rule_of(rule).decide(tuple(so_far), rule, total)

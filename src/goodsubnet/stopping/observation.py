@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from goodsubnet.data.randomness import random_generator
+
+if TYPE_CHECKING:
+    from goodsubnet.networks.two_layer import Array
 
 NOT_FOR_DEEP = "not applicable (the bound is of greedy selection in two-layer networks)"
 
@@ -35,12 +38,13 @@ class Observation:
     candidates: int
     forward_passes: dict[str, float]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> "Observation":
-        return cls(**value)
+    def from_dict(cls, value: Mapping[str, object]) -> "Observation":
+        # As `as_dict` gave it: each value is of its field's type.
+        return cls(**cast(Mapping[str, Any], value))
 
 
 def draw_probe(examples: int, probe: int, seed: int) -> np.ndarray:
@@ -50,7 +54,7 @@ def draw_probe(examples: int, probe: int, seed: int) -> np.ndarray:
     return np.sort(random_generator("stopping probe", seed, examples).choice(examples, probe, replace=False))
 
 
-def relative_distance(weights: Mapping[str, Any], initial: Mapping[str, Any]) -> float:
+def relative_distance(weights: "Mapping[str, Array]", initial: "Mapping[str, Array]") -> float:
     """||theta_t - theta_0|| / ||theta_0|| over all arrays together, in float64. Raises ValueError for other shapes."""
     moved = length = 0.0
     for name, before in initial.items():

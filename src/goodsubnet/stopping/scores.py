@@ -1,15 +1,14 @@
 """What each rule would have saved and lost on finished runs, and what it costs to follow it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from goodsubnet.errors import UserError
+from goodsubnet.settings.stopping import RuleSettings
 from goodsubnet.stopping.judging import answers
 from goodsubnet.stopping.observation import Observation
-from goodsubnet.stopping.rules import load_rule
 
 TRIAL = ["experiment", "network", "width", "examples", "seed"]
 FEW_SEEDS = 3
@@ -19,14 +18,14 @@ BACKWARD_AND_FORWARD = 3
 
 
 def score_trial(
-    names: Mapping[str, Any],
+    names: Mapping[str, object],
     observations: Sequence[Observation],
     accuracies: Mapping[int, float],
-    rules: Mapping[str, Mapping[str, Any]],
+    rules: Mapping[str, RuleSettings],
     total: int,
     batch: int,
-) -> list[dict[str, Any]]:
-    """A row a rule: where it stops this training, from what it saw until then, and what came of it.
+) -> list[dict[str, object]]:
+    """One row per rule: where it stops this training, from what it saw until then, and what came of it.
 
     names: of the row, TRIAL and others. observations: of all checkpoints, in order. accuracies: iteration -> accuracy
     of the subnetwork that the experiment's method makes of that checkpoint. rules: name -> settings. total: planned
@@ -48,7 +47,7 @@ def score_trial(
             numbers = dict.fromkeys(("saved", "regret", "end_regret", "cost", "cost_share"), np.nan)
             rows.append({**row, "stopped_at": np.nan, **numbers, "why": answer.why})
             continue
-        signal = load_rule(settings["rule"]).Settings.signal
+        signal = settings.signal
         cost = sum(each.forward_passes[signal] for each in seen) if signal is not None else 0.0
         training = BACKWARD_AND_FORWARD * batch * at
         rows.append(
@@ -66,7 +65,7 @@ def score_trial(
     return rows
 
 
-def accuracies_of(evaluations: pd.DataFrame, trial: Mapping[str, Any], method: str, column: str) -> dict[int, float]:
+def accuracies_of(evaluations: pd.DataFrame, trial: Mapping[str, object], method: str, column: str) -> dict[int, float]:
     """iteration -> accuracy of the subnetworks of one trial. Raises UserError where the table lacks it."""
     if column not in evaluations.columns:
         raise UserError(f"the table of evaluations has no column {column!r}; make it again")
@@ -77,7 +76,7 @@ def accuracies_of(evaluations: pd.DataFrame, trial: Mapping[str, Any], method: s
 
 
 def scores(stops: pd.DataFrame) -> pd.DataFrame:
-    """A row a network, number of examples and rule: means over seeds, with intervals.
+    """One row per network, number of examples and rule: means over seeds, with intervals.
 
     stops: rows of `score_trial`. `saved` and `regret` have `_low` and `_high`: 95% by Student's t with as many degrees
     of freedom as seeds less one, NaN for one seed. `seeds`: how many; `fired`: in how many of them. `note`: "too few
@@ -101,7 +100,7 @@ def scores(stops: pd.DataFrame) -> pd.DataFrame:
 
 
 def overview(scores: pd.DataFrame) -> pd.DataFrame:
-    """A row an experiment and rule, for those in a hurry: means over networks, numbers of examples and seeds.
+    """One row per experiment and rule, for those in a hurry: means over networks, numbers of examples and seeds.
 
     scores: of `scores`, of any number of experiments. `trainings`: how many were watched; `stopped`: how many of them
     the rule stopped; `saved`, `regret`, `end_regret`, `cost_share` as there.

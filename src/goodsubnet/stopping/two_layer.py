@@ -1,41 +1,53 @@
 """One checkpoint of a two-layer network, observed on a probe: everything from one pass of it through the network."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from goodsubnet.errors import UserError
-from goodsubnet.losses import accuracy, mean_loss
 from goodsubnet.networks.two_layer import neuron_outputs
-from goodsubnet.selection import greedy_forward_selection
+from goodsubnet.selection.forward import greedy_forward_selection
+from goodsubnet.settings.stages import ProbeSelection
 from goodsubnet.stopping.observation import Observation, relative_distance
 from goodsubnet.theory.bounds import trivial_loss, variance_form, variance_recursion
 from goodsubnet.theory.geometry import mean_output, squared_distances
+from goodsubnet.training.losses import accuracy, mean_loss
+
+if TYPE_CHECKING:
+    from goodsubnet.networks.two_layer import Array
 
 
 def observe(
     weights: Mapping[str, np.ndarray],
     inputs: np.ndarray,
     targets: np.ndarray,
-    initial: Mapping[str, np.ndarray],
+    initial: "Mapping[str, Array]",
     iteration: int,
     *,
     activation: str,
     loss: str,
-    selection: Mapping[str, Any],
+    selection: ProbeSelection,
     threads: int = 1,
 ) -> Observation:
     """weights, initial: {"a": (N, d), "b": (N,)}. inputs: (examples, d) float32; targets: (examples,), of the loss.
 
-    selection: `steps`, `distinct` and `max_steps` of greedy forward selection, by which the subnetwork is chosen.
+    selection: how greedy forward selection ends, by which the subnetwork is chosen.
     Cost: a pass of the probe, and for the choice a multiplication and addition an example, neuron and step.
     Raises UserError where an output is not a finite number.
     """
     outputs = neuron_outputs(weights, inputs, activation)
     center = mean_output(outputs)
     try:
-        chosen = greedy_forward_selection(outputs, targets, loss=loss, threads=threads, **selection)
+        chosen = greedy_forward_selection(
+            outputs,
+            targets,
+            selection.steps,
+            loss,
+            distinct=selection.distinct,
+            max_steps=selection.max_steps,
+            threads=threads,
+        )
     except ValueError as error:
         raise UserError(f"the selection failed: {error}; look at the training of this checkpoint") from None
     examples, neurons = outputs.shape

@@ -10,21 +10,27 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
-from goodsubnet import artifacts
 from goodsubnet.data.inputs import network_inputs
 from goodsubnet.data.preparation import prepared
 from goodsubnet.data.subsets import draw_subset, hold_out
 from goodsubnet.errors import UserError
-from goodsubnet.jobs import Machine
-from goodsubnet.losses import targets_of
 from goodsubnet.networks.two_layer import initial_weights_of
-from goodsubnet.settings import Configuration
+from goodsubnet.runtime import artifacts
+from goodsubnet.runtime.artifacts import Json
+from goodsubnet.runtime.machine import Machine
+from goodsubnet.settings import places
+from goodsubnet.settings.configuration import Configuration
+from goodsubnet.settings.networks import TwoLayerArchitecture
+from goodsubnet.settings.training import Pretrain
 from goodsubnet.stopping.judging import Judge, Judgement
 from goodsubnet.stopping.observation import Observation, draw_probe
+from goodsubnet.training.losses import targets_of
 
+Observe: TypeAlias = Callable[[Path, Mapping[str, np.ndarray], int], Observation]
 NAME = re.compile(r"iteration-(\d+)\.(safetensors|pt)")
 OTHERS = (".safetensors", ".pt", ".pth", ".ckpt")
 # A second look after this long, where each file is read once; and how long one may stay unreadable before it is named.
@@ -59,33 +65,33 @@ class Trial:
             raise UserError(f"network {self.network!r} is not in the configuration (there: {known})")
         self.architecture = configuration.networks[self.network].as_architecture()
         self.kind = configuration.kind_of(experiment)
-        if self.architecture["kind"] != self.kind:
+        if isinstance(self.architecture, TwoLayerArchitecture) != (self.kind == "two_layer"):
             raise UserError(f"network {self.network} is not of the kind of experiment {experiment}, {self.kind}")
         self.data, self.subset = self._sources()
         count = len(self.subset["indices"])
         self.probe = draw_probe(count, configuration.stopping.probe, self.seed)
-        self._first: dict[str, np.ndarray] | None = None
-        self._prepare_two_layer() if self.kind == "two_layer" else self._prepare_deep()
+        self._first: Mapping[str, np.ndarray] | None = None
+        architecture, training = self.architecture, self.chosen.pretrain
+        self._observe: Observe
+        if isinstance(architecture, TwoLayerArchitecture) and isinstance(training, Pretrain):
+            self._observe = self._prepare_two_layer(architecture, training)
+        elif not isinstance(architecture, TwoLayerArchitecture):
+            self._observe = self._prepare_deep(architecture)
 
-    def _sources(self) -> tuple[dict, dict]:
+    def _sources(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """The data set and the sub-dataset: as the chain stored them where it did, else made here."""
         results, dataset = Path(self.configuration.results_dir), self.chosen.dataset
-        stored = results / "data" / dataset / "images.safetensors"
-        subset = results / self.experiment / f"subset/examples-{self.examples}/seed-{self.seed}.safetensors"
+        names = {"experiment": self.experiment, "examples": self.examples, "seed": self.seed, "dataset": dataset}
+        stored, subset = (results / f"{place}.safetensors".format(**names) for place in (places.DATA, places.SUBSET))
         if stored.exists() and subset.exists():
             for path in (stored, subset):
                 artifacts.verify(path)
             return artifacts.map_tensors(stored), artifacts.map_tensors(subset)
-        settings = self.configuration.datasets[dataset].model_dump(exclude={"title"})
-        data = prepared(settings, self.configuration.data_dir)
+        data = prepared(self.configuration.datasets[dataset], self.configuration.data_dir)
         classes, shares = data["train_classes"], self.chosen.shares
         drawn = draw_subset(classes, self.examples, self.seed, shares, name=dataset)
         held = hold_out(classes, drawn, self.chosen.validation_share, self.seed, name=dataset)
         return data, dict(zip(("indices", "validation"), held, strict=True))
-
-    def tensors(self, name: str) -> dict:
-        """`data` or `subset`, as a stage of the chain asks for them."""
-        return {"data": self.data, "subset": self.subset}[name]
 
     @property
     def total(self) -> int:
@@ -109,7 +115,7 @@ class Trial:
             tensors = artifacts.map_tensors(path)
             if ("description" if self.kind == "deep" else "a") in tensors:
                 return tensors
-        from goodsubnet.foreign import checkpoint_tensors
+        from goodsubnet.exchange.foreign import checkpoint_tensors
 
         classes, image = int(self.data["train_labels"].max()) + 1, self._image()
         # A network that was trained elsewhere may have been given images that were normalised otherwise.
@@ -128,82 +134,85 @@ class Trial:
             seed = recorded["wildcards"].get("seed")
         except (UserError, KeyError):
             return False
-        mine = {"experiment": self.experiment, "network": self.network, "architecture": self.architecture}
+        architecture = self.architecture
+        if isinstance(architecture, TwoLayerArchitecture):
+            architecture = architecture.model_dump(mode="json")
+        mine = {"experiment": self.experiment, "network": self.network, "architecture": architecture}
         return recorded["stage"] == "pretrain" and names == mine and seed == self.seed
 
     # ---- two-layer networks
 
-    def _prepare_two_layer(self) -> None:
-        rows, training = self.subset["indices"][self.probe], self.chosen.pretrain
-        self._inputs = network_inputs(self.data["train_images"][rows], int(self.data["pixel_max"][0]), training.inputs)
-        self._targets = targets_of(self.data["train_labels"][rows], training.loss)
-        self._observe = self._observe_two_layer
-
-    def _observe_two_layer(self, path: Path, tensors: Mapping[str, np.ndarray], iteration: int) -> Observation:
+    def _prepare_two_layer(self, architecture: TwoLayerArchitecture, training: Pretrain) -> Observe:
         from goodsubnet.stopping.two_layer import observe
 
-        width, inputs = self.architecture["width"], self._inputs.shape[1]
-        wanted = {"a": (width, inputs), "b": (width,)}
-        for name, shape in wanted.items():
-            found = tensors[name].shape if name in tensors else "not there"
-            if found != shape:
-                raise UserError(f"the tensor {name} is {found}, and network {self.network} has {shape}")
-        weights = {name: np.asarray(tensors[name], np.float32) for name in "ab"}
-        if self._first is None:
-            names = (self.experiment, self.network, self.seed)
-            known = self._of_the_chain(path)
-            self._first = initial_weights_of(self.architecture, inputs, *names) if known else weights
-        return observe(
-            weights,
-            self._inputs,
-            self._targets,
-            self._first,
-            iteration,
-            activation=self.architecture["activation"],
-            loss=self.chosen.pretrain.loss,
-            selection=self.configuration.observing_selection(self.experiment),
-            threads=self.configuration.threads.prune,
-        )
+        rows = self.subset["indices"][self.probe]
+        inputs = network_inputs(self.data["train_images"][rows], int(self.data["pixel_max"][0]), training.inputs)
+        targets = targets_of(self.data["train_labels"][rows], training.loss)
+
+        def observed(path: Path, tensors: Mapping[str, np.ndarray], iteration: int) -> Observation:
+            wanted = {"a": (architecture.width, inputs.shape[1]), "b": (architecture.width,)}
+            for name, shape in wanted.items():
+                found = tensors[name].shape if name in tensors else "not there"
+                if found != shape:
+                    raise UserError(f"the tensor {name} is {found}, and network {self.network} has {shape}")
+            weights = {name: np.asarray(tensors[name], np.float32) for name in "ab"}
+            if self._first is None:
+                names = (self.experiment, self.network, self.seed)
+                known = self._of_the_chain(path)
+                self._first = initial_weights_of(architecture, inputs.shape[1], *names) if known else weights
+            return observe(
+                weights,
+                inputs,
+                targets,
+                self._first,
+                iteration,
+                activation=architecture.activation,
+                loss=training.loss,
+                selection=self.configuration.observing_selection(self.experiment),
+                threads=self.configuration.threads.prune,
+            )
+
+        return observed
 
     # ---- deep networks
 
-    def _prepare_deep(self) -> None:
+    def _prepare_deep(self, architecture: Mapping[str, Json]) -> Observe:
         import torch
 
-        from goodsubnet.stages.deep.images import images_of
+        from goodsubnet.networks import files
+        from goodsubnet.networks.deep import initial_network
+        from goodsubnet.stopping.deep import observe, weights_of
+        from goodsubnet.training.images import images_of
 
         # The rest of the machine is the training's, that is being watched.
         torch.set_num_threads(self.configuration.threads.prune)
         machine = Machine(data_dir=self.configuration.data_dir)
-        self._inputs, self._targets = images_of(self, machine, "cpu", "train").take(self.probe)
-        self._observe = self._observe_deep
-
-    def _observe_deep(self, path: Path, tensors: Mapping[str, np.ndarray], iteration: int) -> Observation:
-        from goodsubnet.networks import files
-        from goodsubnet.networks.deep import initial_network
-        from goodsubnet.stopping.deep import observe, weights_of
-
-        network, description = files.decode(tensors)
-        weights = weights_of(network)
-        mean, deviation = (values.flatten().tolist() for values in (network.mean, network.std))
-        names = (self.experiment, self.network, self.seed)
-        classes, image = int(self.data["train_labels"].max()) + 1, list(self._image())
-        if (description["classes"], description["image"]) != (classes, image):
-            raise UserError(
-                f"the network is for {description['classes']} classes of images {description['image']}, and the data "
-                f"have {classes} of {image}"
-            )
-        untrained = weights_of(initial_network(self.architecture, classes, mean, deviation, *names))
-        shapes = [{name: array.shape for name, array in each.items()} for each in (weights, untrained)]
-        if different := sorted(
-            name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name)
-        ):
-            found, wanted = (each.get(different[0], "not there") for each in shapes)
-            raise UserError(f"the tensor {different[0]} is {found}, and network {self.network} has {wanted}")
-        if self._first is None:
-            self._first = untrained if self._of_the_chain(path) else weights
+        images, labels = images_of(self.data, self.subset, machine, "cpu", "train").take(self.probe)
+        classes, shape = int(self.data["train_labels"].max()) + 1, list(self._image())
         share = self.configuration.stopping.share
-        return observe(network, self._inputs, self._targets, self._first, iteration, share=share)
+
+        def observed(path: Path, tensors: Mapping[str, np.ndarray], iteration: int) -> Observation:
+            network, description = files.decode(tensors)
+            weights = weights_of(network)
+            mean, deviation = (values.flatten().tolist() for values in (network.mean, network.std))
+            if (description["classes"], description["image"]) != (classes, shape):
+                raise UserError(
+                    f"the network is for {description['classes']} classes of images {description['image']}, and the "
+                    f"data have {classes} of {shape}"
+                )
+            names = (self.experiment, self.network, self.seed)
+            untrained = weights_of(initial_network(architecture, classes, mean, deviation, *names))
+            shapes = [{name: array.shape for name, array in each.items()} for each in (weights, untrained)]
+            if different := sorted(
+                name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name)
+            ):
+                found, wanted = (each.get(different[0], "not there") for each in shapes)
+                raise UserError(f"the tensor {different[0]} is {found}, and network {self.network} has {wanted}")
+            if self._first is None:
+                self._first = untrained if self._of_the_chain(path) else weights
+            return observe(network, images, labels, self._first, iteration, share=share)
+
+        return observed
 
 
 def watch(
@@ -219,7 +228,7 @@ def watch(
     rules = trial.configuration.stopping.rules
     if rule not in rules:
         raise UserError(f"rule {rule!r} is not under stopping.rules (there: {', '.join(rules)})")
-    judge = Judge(rules[rule].model_dump(), trial.total)
+    judge = Judge(rules[rule], trial.total)
     probe = f"{len(trial.probe):,} of {len(trial.subset['indices']):,} training images"
     say(f"watching {folder} by the rule {rule}; measured on {probe}")
     for iteration, path in arriving(folder, once=once, poll=poll, say=say):

@@ -5,13 +5,20 @@ Losses, V and D^2 are all sums over the examples or all means: the bounds are li
 """
 
 import math
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy.special import lambertw
 
 from goodsubnet.errors import UserError
-from goodsubnet.losses import CURVATURE, mean_loss
 from goodsubnet.theory import NotApplicable
+from goodsubnet.training.losses import CURVATURE, mean_loss
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# One number, or a column of them.
+_Numbers = TypeVar("_Numbers", float, "pd.Series")
 
 
 def harmonic(steps: int) -> np.ndarray:
@@ -89,8 +96,12 @@ def steps_for_error(error: float, squared_diameter: float) -> float | NotApplica
 
 
 def contraction_rate(
-    learning_rate: float, smallest_singular_value: float, width: int, examples: int, constant: float = 1.0
-) -> float:
+    learning_rate: _Numbers,
+    smallest_singular_value: _Numbers,
+    width: _Numbers,
+    examples: _Numbers,
+    constant: float = 1.0,
+) -> _Numbers:
     """rho, by which gradient descent lowers the squared loss at least each iteration: L(t) <= (1 - rho)^t L(0).
 
     rho = c lr sigma_min^2/(N m), from rho = c eta sigma_min^2/N^2 (Theorem 2) and the step eta = lr N/m on the summed

@@ -8,15 +8,15 @@ them, so AIC gives the same weights as AICc, at any number of points.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from goodsubnet.analysis import GROUP, ordered, resamples, weighted_quantile
 from goodsubnet.errors import UserError
+from goodsubnet.results.analysis import GROUP, ordered, resamples, weighted_quantile
 from goodsubnet.theory import NotApplicable
 
 FORMULAS = {"logarithmic": "a + b ln m", "power": "a m^b", "linear": "a + b m"}
@@ -168,9 +168,9 @@ def _compared(table: pd.DataFrame, samples: int, seed: int) -> pd.DataFrame:
             result[f"{name}_{end}"] = weighted_quantile(coefficients, weights[enough], probability)
     if len(np.unique(size)) < DECISIVE_SIZES:
         return finished(f"undecided (fewer than {DECISIVE_SIZES} sizes)")
-    first = result.loc[result["weight"].idxmax()]
+    first = result.loc[cast(int, result["weight"].idxmax())]
     decided = first["weight"] >= DECISIVE_WEIGHT and first["best_share"] >= DECISIVE_SHARE
-    return finished(first["law"] if decided else "undecided")
+    return finished(cast(str, first["law"]) if decided else "undecided")
 
 
 def _full(group: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -182,7 +182,7 @@ def _full(group: pd.DataFrame, name: str) -> pd.DataFrame:
             f"{name}: more than one value for {twice[0][1]:,} examples, seed {twice[0][0]}; keep one of them"
         )
     index = pd.MultiIndex.from_product([np.sort(level.unique()) for level in (group["seed"], group["examples"])])
-    absent = index.difference(cells.index)
+    absent = index.difference(cast(pd.MultiIndex, cells.index))
     if len(absent):
         raise UserError(
             f"{name}: no value for {absent[0][1]:,} examples, seed {absent[0][0]}; every seed needs every size"

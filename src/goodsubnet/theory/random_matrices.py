@@ -4,7 +4,8 @@ Wolfe et al., arXiv 2108.00259, appendix C. m examples, d inputs, N neurons (the
 values that may differ from 0 only where m <= N; where m > N nothing here answers with a number.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from goodsubnet.errors import UserError
 from goodsubnet.theory import NotApplicable
 
 TOO_NARROW = NotApplicable("more examples than neurons")
-CURVES = {
+CURVES: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
     "sqrt": lambda examples, widths: np.sqrt(widths),
     "difference": lambda examples, widths: np.sqrt(widths) - np.sqrt(examples),
 }
@@ -57,7 +58,7 @@ def smallest_singular_values(
     for features in inputs:
         for width in widths:
             for draw in range(draws):
-                value = TOO_NARROW
+                value: float | NotApplicable = TOO_NARROW
                 if examples <= width:
                     key = (examples, features, width, draw, seed)
                     generator = random_generator("smallest singular value", *key)
@@ -76,7 +77,7 @@ def condition_numbers(examples: int, widths: Sequence[int], draws: int, seed: in
     rows = []
     for width in widths:
         for draw in range(draws):
-            value = TOO_NARROW
+            value: float | NotApplicable = TOO_NARROW
             if examples <= width:
                 generator = random_generator("condition number", examples, width, draw, seed)
                 values = singular_values(generator.standard_normal((examples, width)))
@@ -85,7 +86,7 @@ def condition_numbers(examples: int, widths: Sequence[int], draws: int, seed: in
     return pd.DataFrame(rows, columns=["examples", "width", "draw", "value"])
 
 
-def as_records(draws: pd.DataFrame) -> list[dict]:
+def as_records(draws: pd.DataFrame) -> list[dict[Hashable, object]]:
     """The rows of a table of draws for JSON: `NotApplicable` as text. A DataFrame of them is such a table again."""
     return draws.map(lambda cell: str(cell) if isinstance(cell, NotApplicable) else cell).to_dict("records")
 
@@ -119,13 +120,14 @@ def condition_number_table(draws: pd.DataFrame) -> pd.DataFrame:
     at m = N - 1 no finite variance: those of the draws mean little there, the median does.
     """
 
-    def statistics(values: np.ndarray) -> dict:
+    def statistics(values: np.ndarray) -> dict[str, float | NotApplicable]:
         return {name: float(getattr(np, name)(values)) for name in ("median", "min", "max")} | _moments(values)
 
     names = ["median", "min", "max", "mean", "standard_deviation"]
     table = _by_cell(draws, ["examples", "width"], statistics, names)
     pairs = zip(table["examples"].tolist(), table["width"].tolist(), strict=True)
-    return table.assign(marchenko_pastur=[marchenko_pastur(*pair) for pair in pairs])
+    # pandas takes any objects as a column; its types only know numbers, text and the like.
+    return table.assign(marchenko_pastur=cast(list[float], [marchenko_pastur(*pair) for pair in pairs]))
 
 
 def singular_value_fits(draws: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
@@ -146,7 +148,7 @@ def singular_value_fits(draws: pd.DataFrame, confidence: float = 0.95) -> pd.Dat
     for (examples, inputs), group in draws.groupby(["examples", "inputs"]):
         fitted = group[group["width"] >= examples]
         counts = {"widths": fitted["width"].nunique(), "draws": fitted["draw"].nunique()}
-        rows.append({"examples": examples, "inputs": inputs, **counts, **_fit(examples, fitted, confidence)})
+        rows.append({"examples": examples, "inputs": inputs, **counts, **_fit(cast(int, examples), fitted, confidence)})
     return pd.DataFrame(rows)
 
 
@@ -168,20 +170,23 @@ def _smallest(features: np.ndarray, inputs: int) -> float:
     return float(values[-1])
 
 
-def _moments(values: np.ndarray) -> dict:
+def _moments(values: np.ndarray) -> dict[str, float | NotApplicable]:
     deviation = float(values.std(ddof=1)) if len(values) > 1 else NotApplicable("one draw")
     return {"mean": float(values.mean()), "standard_deviation": deviation}
 
 
 def _by_cell(
-    draws: pd.DataFrame, keys: list[str], statistics: Callable[[np.ndarray], dict], names: list[str]
+    draws: pd.DataFrame,
+    keys: list[str],
+    statistics: Callable[[np.ndarray], dict[str, float | NotApplicable]],
+    names: list[str],
 ) -> pd.DataFrame:
     """A row for each cell, in the order of its keys: how many draws, and the statistics of their values."""
     rows = []
     for key, group in draws.groupby(keys):
-        cell = dict(zip(keys, key, strict=True))
+        cell = cast(dict[str, int], dict(zip(keys, key, strict=True)))
         if cell["examples"] > cell["width"]:
-            found = dict.fromkeys(names, TOO_NARROW)
+            found: dict[str, float | NotApplicable] = dict.fromkeys(names, TOO_NARROW)
         else:
             found = statistics(group["value"].to_numpy(np.float64))
         rows.append({**cell, "draws": len(group), **found})
@@ -196,7 +201,9 @@ def _fit(examples: int, fitted: pd.DataFrame, confidence: float) -> dict[str, fl
     values, widths = fitted["value"].to_numpy(np.float64), fitted["width"].to_numpy(np.float64)
     distinct, place = np.unique(widths, return_inverse=True)
     means = np.bincount(place, values) / np.bincount(place)
-    found = {}
+    found: dict[str, float | NotApplicable] = {}
+    c: float | NotApplicable
+    error: float | NotApplicable
     for name, curve in CURVES.items():
         c = error = NotApplicable("the curve is 0 where a width equals the number of examples")
         if curve(examples, distinct)[0] > 0:

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.sparse.linalg import eigsh
 
 from goodsubnet.errors import UserError
-from goodsubnet.losses import CURVATURE
 from goodsubnet.networks.two_layer import ACTIVATIONS, DERIVATIVES
+from goodsubnet.training.losses import CURVATURE
 
 CELLS = 2**24
 MOST_EXAMPLES = 20_000  # their kernel is 3.2 GB

@@ -1,19 +1,21 @@
 """The terms of the bounds, measured on a checkpoint of a two-layer network."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from scipy.linalg import svdvals
 
-from goodsubnet.losses import mean_loss
 from goodsubnet.networks.two_layer import ACTIVATIONS
 from goodsubnet.selection.losses import losses_along
+from goodsubnet.settings.networks import TwoLayerArchitecture
 from goodsubnet.theory import NotApplicable
 from goodsubnet.theory.bounds import trivial_loss
 from goodsubnet.theory.geometry import diameter_about, mean_output, squared_distances
+from goodsubnet.training.losses import mean_loss
 
 
-def measured_terms(outputs: np.ndarray, targets: np.ndarray, neurons: np.ndarray, loss: str) -> dict:
+def measured_terms(outputs: np.ndarray, targets: np.ndarray, neurons: np.ndarray, loss: str) -> dict[str, object]:
     """What the bounds on a subnetwork are made of, and its losses, as means over the examples, in float64.
 
     outputs: (examples, neurons) of the dense network; targets: (examples,); neurons: (steps,) as they were selected.
@@ -45,26 +47,32 @@ def lengths(weights: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def unmet_assumptions(
-    architecture: Mapping, loss: str, batch_size: int | str, inputs: np.ndarray, targets: np.ndarray
+    architecture: TwoLayerArchitecture,
+    loss: str,
+    batch_size: int | Literal["full"],
+    inputs: np.ndarray,
+    targets: np.ndarray,
 ) -> list[str]:
     """What Theorems 1 to 3 assume (Assumptions 1 and 2, gradient descent on all examples) and is not so, in words.
 
-    architecture: settings of the network. inputs: (examples, d); targets: (examples,). Empty where all of it holds.
+    architecture: of the network. inputs: (examples, d); targets: (examples,). Empty where all of it holds.
     """
     lengths = np.linalg.norm(inputs.astype(np.float64), axis=1)
     unmet = {
-        f"activation {architecture['activation']} instead of tanh": architecture["activation"] != "tanh",
+        f"activation {architecture.activation} instead of tanh": architecture.activation != "tanh",
         f"{loss} loss instead of the squared": loss != "squared",
         "mini-batches": batch_size != "full" and batch_size < len(targets),
-        "initial weights that are not N(0, I)": architecture["initialisation"] != "unit",
+        "initial weights that are not N(0, I)": architecture.initialisation != "unit",
         "inputs that are not of length 1": not np.allclose(lengths, 1, rtol=0, atol=1e-5),
         "labels outside [-1, 1]": not np.all(np.abs(targets) <= 1),
-        "more examples than neurons": len(targets) > architecture["width"],
+        "more examples than neurons": len(targets) > architecture.width,
     }
     return [words for words, holds in unmet.items() if holds]
 
 
-def initial_spectrum(weights: Mapping[str, np.ndarray], inputs: np.ndarray, activation: str) -> dict:
+def initial_spectrum(
+    weights: Mapping[str, np.ndarray], inputs: np.ndarray, activation: str
+) -> dict[str, float | NotApplicable]:
     """Singular values of Psi_0 = act(X A_0^T) (Definition 1), the first-layer outputs at initialisation.
 
     weights: before training; inputs: (m, d). In float64, of the matrix itself: a squared one loses the small ones.

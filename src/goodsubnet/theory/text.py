@@ -1,6 +1,13 @@
 """Tables in which a number may be `NotApplicable`, as CSV."""
 
+from collections.abc import Iterable
+from typing import cast
+
 import pandas as pd
+
+from goodsubnet.theory import NotApplicable
+
+_BEGINNING, _END = str(NotApplicable("|")).split("|")
 
 
 def as_csv(table: pd.DataFrame, digits: int = 6) -> bytes:
@@ -11,9 +18,23 @@ def as_csv(table: pd.DataFrame, digits: int = 6) -> bytes:
     form = f"%.{digits}g"
 
     def written(cell: object) -> str:
-        if pd.isna(cell):
+        if pd.isna(cast(float, cell)):
             return ""
         return form % cell if isinstance(cell, float) else str(cell)
 
-    mixed = {name: table[name].map(written) for name in table.select_dtypes("object", exclude="str")}
+    mixed = {
+        name: table[name].map(written) for name in cast(Iterable[str], table.select_dtypes("object", exclude="str"))
+    }
     return table.assign(**mixed).to_csv(index=False, float_format=form).encode()
+
+
+def as_number(cell: object) -> object:
+    """A cell of such a table as it was: a number of a column that holds text, too, or `NotApplicable`."""
+    if not isinstance(cell, str):
+        return cell
+    if cell.startswith(_BEGINNING) and cell.endswith(_END):
+        return NotApplicable(cell[len(_BEGINNING) : -len(_END)])
+    try:
+        return float(cell)
+    except ValueError:
+        return cell

@@ -1,21 +1,25 @@
 """The threshold in pre-training iterations from which the loss of the subnetwork stays low: measured, and Theorem 3's.
 
-Takes the table of evaluations (see `goodsubnet.analysis`) and that of the terms, which has one row a checkpoint and
-greedy method: the columns of `GROUP` and `CELL`; `steps`, k; `dense_loss`, `first_loss` (l(z_1)) and `squared_diameter`
-(D^2), means over the examples; `learning_rate_per_neuron`; `smallest_singular_value` and `condition_number`, numbers
-at iteration 0 where the theory's assumptions hold, and otherwise the text of `NotApplicable`.
+Takes the table of evaluations (see `goodsubnet.results.analysis`) and that of the terms, which has one row a
+checkpoint and greedy method: the columns of `GROUP` and `CELL`; `steps`, k; `dense_loss`, `first_loss` (l(z_1)) and
+`squared_diameter` (D^2), means over the examples; `learning_rate_per_neuron`; `smallest_singular_value` and
+`condition_number`, numbers at iteration 0 where the theory's assumptions hold, and otherwise the text of
+`NotApplicable`.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 import pandas as pd
 
-from goodsubnet.analysis import (
+from goodsubnet.errors import UserError
+from goodsubnet.results.analysis import (
     CELL,
     GROUP,
     MEAN_DECIMALS,
+    Trials,
     bootstrap_interval,
     grouped_trials,
     ordered,
@@ -23,7 +27,6 @@ from goodsubnet.analysis import (
     required_pretraining,
     resampled_means,
 )
-from goodsubnet.errors import UserError
 from goodsubnet.theory import NotApplicable
 from goodsubnet.theory.bounds import contraction_rate, threshold
 
@@ -47,8 +50,17 @@ class Crossings(NamedTuple):
     censored: np.ndarray  # "no", "at or before first", "first interval", "no plateau" or "never"
 
 
+class _Initial(Protocol):
+    """A cell's means over seeds of its terms at iteration 0."""
+
+    steps: float
+    dense_loss: float
+    first_loss: float
+    squared_diameter: float
+
+
 def thresholds(evaluations: pd.DataFrame, terms: pd.DataFrame, margin: float = 0.1) -> pd.DataFrame:
-    """Return measured and predicted thresholds, one row a (experiment, network, width, method, examples).
+    """Return measured and predicted thresholds, one row per (experiment, network, width, method, examples).
 
     The columns are those of `measured_thresholds` and
     - `predicted`: Theorem 3's threshold in iterations (`bounds.threshold`), from the means over seeds of L_0, l(z_1),
@@ -100,7 +112,7 @@ def measured_thresholds(
     Parameters: `margin`, in (0, 1); `samples`, `confidence` and `seed` of the bootstrap over seeds, as in
     `analysis.required_pretraining`, the level computed anew in each resample.
 
-    Returns one row a (experiment, network, width, method, examples) with the columns
+    Returns one row per (experiment, network, width, method, examples) with the columns
     - `seeds`: the number of trials;
     - `measured`: the threshold in iterations; NaN where "never";
     - `low`, `high`: ends of its interval; inf, beyond the last checkpoint; NaN for one seed;
@@ -119,7 +131,7 @@ def measured_thresholds(
         means = resampled_means(trials.values, np.ones((1, count), dtype=np.int64))[0]
         crossings = _crossings(means, margin, trials.iterations)
 
-        def resampled(counts: np.ndarray, trials=trials) -> np.ndarray:
+        def resampled(counts: np.ndarray, trials: Trials = trials) -> np.ndarray:
             return _crossings(resampled_means(trials.values, counts), margin, trials.iterations).iteration
 
         low, high = bootstrap_interval(resampled, count, samples, confidence, seed)
@@ -146,7 +158,7 @@ def measured_thresholds(
 def seed_thresholds(evaluations: pd.DataFrame, margin: float = 0.1) -> pd.DataFrame:
     """Return the thresholds of the single seeds, each with its own level, for `laws.compare_laws`.
 
-    One row a (experiment, network, width, method, examples, seed), with `value` in iterations, NaN unless `censored`
+    One row per (experiment, network, width, method, examples, seed), with `value` in iterations, NaN unless `censored`
     (as in `measured_thresholds`) is "no". Raises `UserError` as `measured_thresholds` does.
     """
     _check_margin(margin)
@@ -275,7 +287,7 @@ def _predicted(cells: pd.DataFrame) -> pd.DataFrame:
     # Seeds pruned to `distinct` neurons differ in their steps, and the mean of these need not be whole.
     inputs = [
         (round(row.steps), row.dense_loss, row.first_loss, row.squared_diameter)
-        for row in sound.itertuples(index=False)
+        for row in cast(Iterable[_Initial], sound.itertuples(index=False))
     ]
     numerators = np.array([threshold(*each, UNIT_RATE) for each in inputs])
     rates = sound["rate"].to_numpy()

@@ -1,22 +1,30 @@
 """Find the tolerance with which a trained deep network keeps a given share of its multiply-adds."""
 
+from typing import cast
+
 from goodsubnet.errors import UserError
-from goodsubnet.jobs import Machine, Task
+from goodsubnet.runtime.artifacts import Json
+from goodsubnet.runtime.jobs import Task
+from goodsubnet.runtime.machine import Machine
+from goodsubnet.settings.stages import LayerPruneSettings
 
 
-def calibrate(job: Task, machine: Machine, seed: int) -> dict:
+def calibrate(job: Task[LayerPruneSettings], machine: Machine, seed: int) -> dict[str, Json]:
     """The tolerance, the shares of multiply-adds and parameters that it gives, and what was tried.
 
     The job's inputs are `data`, `subset` and `checkpoint`. Raises UserError for a share out of reach.
     """
     from goodsubnet.stages.deep.prune import Pruner
 
+    if job.settings.chosen.asked_ratio is None:
+        raise UserError(f"{job.settings.method.algorithm} was asked for no share of the multiply-adds: flops_ratio")
+    target, margin = job.settings.chosen.asked_ratio
     pruner = Pruner(job, machine, seed)
     from goodsubnet.networks.complexity import complexity
-    from goodsubnet.pruning import find_tolerance, least_flops_ratio
+    from goodsubnet.pruning.layerwise import find_tolerance, least_flops_ratio
 
-    method, image = job.settings["method"], pruner.description["image"]
-    dense, target = complexity(pruner.network, image), method["flops_ratio"]
+    image = pruner.description["image"]
+    dense = complexity(pruner.network, image)
     least = least_flops_ratio(pruner.network, image)
     if target < least:
         raise UserError(
@@ -32,14 +40,16 @@ def calibrate(job: Task, machine: Machine, seed: int) -> dict:
         print(f"tolerance {tolerance:.5g} keeps {ratio:.4f} of the multiply-adds", flush=True)
         return ratio
 
-    tolerance, trace = find_tolerance(ratio_of, target, method["flops_margin"])
-    reached = next(row["flops_ratio"] for row in trace if row["tolerance"] == tolerance)
-    if abs(reached - target) > method["flops_margin"]:
+    tolerance, trace = find_tolerance(ratio_of, target, margin)
+    reached = next(
+        ratio for each in trace if each["tolerance"] == tolerance and (ratio := each["flops_ratio"]) is not None
+    )
+    if abs(reached - target) > margin:
         print(f"no tolerance that was tried comes closer to flops_ratio {target} than {reached:.4f}")
     return {
         "tolerance": tolerance,
         "flops_ratio": reached,
         "params_ratio": params_ratios[tolerance],
         "target": target,
-        "tried": trace,
+        "tried": cast(Json, trace),
     }

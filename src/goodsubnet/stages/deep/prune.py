@@ -1,15 +1,24 @@
 """Prune a trained deep network, layer by layer."""
 
 import copy
+import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from goodsubnet.jobs import Machine, Task
+from goodsubnet.runtime.jobs import Task
+from goodsubnet.runtime.machine import Machine
+from goodsubnet.settings.stages import LayerPruneSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from goodsubnet.networks.deep import ImageClassifier
+    from goodsubnet.networks.files import LayerDescription
 
 
-def prune(job: Task, machine: Machine, seed: int) -> dict[str, np.ndarray]:
+def prune(job: Task[LayerPruneSettings], machine: Machine, seed: int) -> dict[str, np.ndarray]:
     """The tensors of the pruned network, with what was chosen in each layer in its description.
 
     The job's inputs are `data`, `subset`, `checkpoint` and, where the method asks for them, `tolerance`, as the stage
@@ -19,8 +28,8 @@ def prune(job: Task, machine: Machine, seed: int) -> dict[str, np.ndarray]:
     from goodsubnet.networks import files
     from goodsubnet.networks.complexity import complexity
 
-    method = job.settings["method"]
-    tolerance = job.json("tolerance")["tolerance"] if "tolerance" in job.inputs else method.get("tolerance")
+    found = json.loads(job.content("tolerance"))["tolerance"] if "tolerance" in job.inputs else None
+    tolerance = job.settings.chosen.given_tolerance if found is None else float(found)
     widths = None
     if "widths" in job.inputs:
         _, described = files.decode(job.tensors("widths"))
@@ -36,29 +45,31 @@ def prune(job: Task, machine: Machine, seed: int) -> dict[str, np.ndarray]:
 class Pruner:
     """A checkpoint and the examples it is pruned on; `pruned` makes one subnetwork of it, and leaves it as it is."""
 
-    def __init__(self, job: Task, machine: Machine, seed: int) -> None:
-        leased = job.acquire(machine)
+    def __init__(self, job: Task[LayerPruneSettings], machine: Machine, seed: int) -> None:
+        leased = job.acquire(machine, job.settings.threads)
         from goodsubnet.networks import files
-        from goodsubnet.stages.deep.images import images_of
-        from goodsubnet.training import prepare_torch
+        from goodsubnet.training.images import images_of
+        from goodsubnet.training.loop import prepare_torch
 
-        prepare_torch(leased, job.settings["threads"], job.settings["deterministic"])
+        prepare_torch(leased, job.settings.threads, job.settings.deterministic)
         self.settings, self.seed, self.device = job.settings, seed, leased.torch_device
         self.workers = job.workers
-        self.images = images_of(job, machine, self.device, "train", job.settings["augmentation"])
+        self.images = images_of(
+            job.tensors("data"), job.tensors("subset"), machine, self.device, "train", job.settings.augmentation
+        )
         self.network, self.description = files.decode(job.tensors("checkpoint"))
         self.network.to(self.device)
 
     def pruned(
         self, tolerance: float | None, widths: dict[str, int] | None = None, refuse_extremes: bool = True
-    ) -> tuple[Any, list[dict]]:
+    ) -> "tuple[ImageClassifier, list[LayerDescription]]":
         """A pruned copy of the network, and a record of each layer; arguments as `pruning.prune_network` takes them."""
-        from goodsubnet.pruning import prune_network
+        from goodsubnet.pruning.layerwise import prune_network
 
         network = copy.deepcopy(self.network)
         records = prune_network(
             network,
-            self.settings["method"],
+            self.settings.chosen,
             self.images,
             self.seed,
             tolerance=tolerance,
@@ -67,25 +78,23 @@ class Pruner:
             refuse_extremes=refuse_extremes,
             workers=self.workers,
         )
-        return network, [
-            {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in asdict(record).items()}
-            for record in records
-        ]
+        return network, [cast("LayerDescription", _as_lists(asdict(record))) for record in records]
 
-    def _finetune(self, network: Any, layer: int) -> None:
+    def _finetune(self, network: "nn.Module", layer: int) -> None:
         """Train for the few iterations that follow a layer."""
-        from goodsubnet.stages.deep.fitting import Fit, training_seed
+        from goodsubnet.training.fitting import Descent, Fit, training_seed
 
-        method = self.settings["method"]
-        settings = {
-            "batch_size": method["batch_size"],
-            "learning_rate": method["finetune_learning_rate"],
-            "schedule": "constant",
-            "momentum": 0.0,
-            "weight_decay": 0.0,
-            "precision": self.settings["precision"],
-        }
-        fit = Fit(network, self.description, settings, self.device)
-        fit.run(
-            self.images, training_seed("fine-tuning of a layer", self.seed, layer), 0, method["finetune_iterations"]
+        method = self.settings.chosen
+        descent = Descent(
+            batch_size=method.images_at_once,
+            learning_rate=method.finetune_learning_rate,
+            momentum=0.0,
+            weight_decay=0.0,
+            precision=self.settings.precision,
         )
+        fit = Fit(cast("ImageClassifier", network), self.description, descent, self.device)
+        fit.run(self.images, training_seed("fine-tuning of a layer", self.seed, layer), 0, method.finetune_iterations)
+
+
+def _as_lists(record: dict[str, object]) -> dict[str, object]:
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in record.items()}

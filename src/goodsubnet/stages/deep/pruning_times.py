@@ -1,41 +1,45 @@
 """How long the selection of a layer's channels takes with one worker and with several, in some blocks of a network."""
 
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
 
 from goodsubnet.data.randomness import random_generator
-from goodsubnet.distributed.turns import in_turns, places
-from goodsubnet.distributed.workers import Alone, Workers
 from goodsubnet.errors import UserError
-from goodsubnet.jobs import Machine, Task
+from goodsubnet.runtime.artifacts import Json
+from goodsubnet.runtime.group import Alone, Workers
+from goodsubnet.runtime.jobs import Task
+from goodsubnet.runtime.machine import Machine
+from goodsubnet.runtime.workers.turns import in_turns, places
 from goodsubnet.selection.layers import greedy_layer_selection
+from goodsubnet.settings.stages import LayerTimesSettings
 
 CLASSES = 10
 IMAGES = 2048
 
 
-def pruning_times(job: Task, machine: Machine, seed: int) -> dict:
+def pruning_times(job: Task[LayerTimesSettings], machine: Machine, seed: int) -> dict[str, Json]:
     """As for a two-layer network, with "what", the layer, in each row; the images are noise.
 
     So many steps of a layer are timed, each with its check of the accuracy, in a network that was not trained: with
     every candidate computed the time does not depend on what they are.
     """
-    leased = job.acquire(machine)
+    leased = job.acquire(machine, job.settings.threads)
     from goodsubnet.data.batches import ResidentImages
     from goodsubnet.networks.deep import initial_network
     from goodsubnet.networks.layers import PrunableLayer, prunable_layers
-    from goodsubnet.pruning import LayerContext
-    from goodsubnet.training import prepare_torch
+    from goodsubnet.pruning.layerwise import LayerAtHand
+    from goodsubnet.training.loop import prepare_torch
 
-    prepare_torch(leased, job.settings["threads"], deterministic=False)
+    prepare_torch(leased, job.settings.threads, deterministic=False)
     settings = job.settings
     generator = random_generator("pruning times", seed)
-    shape = (IMAGES, 3, settings["size"], settings["size"])
+    shape = (IMAGES, 3, settings.size, settings.size)
     pixels = generator.integers(0, 256, shape).astype("uint8")
     images = ResidentImages(pixels, generator.integers(0, CLASSES, IMAGES), 255, leased.torch_device)
-    network = initial_network(settings["architecture"], CLASSES, [0.5] * 3, [0.25] * 3, "pruning times", "", seed)
+    network = initial_network(settings.architecture, CLASSES, [0.5] * 3, [0.25] * 3, "pruning times", "", seed)
     network.to(leased.torch_device)
     with torch.no_grad():
         # So that the norms fit their inputs, as in any network that was trained.
@@ -48,7 +52,7 @@ def pruning_times(job: Task, machine: Machine, seed: int) -> dict:
 
     def prune(layer: PrunableLayer, workers: Workers | Alone) -> np.ndarray:
         place = layers.index(layer)
-        context = LayerContext(network, layer, place, images, seed, settings["probe_size"], None, None, workers)
+        context = LayerAtHand(network, layer, place, images, seed, settings.probe_size, None, None, workers)
 
         def checked(gains: np.ndarray, _accuracy: float) -> bool:
             context.masked_accuracy(gains)
@@ -56,24 +60,24 @@ def pruning_times(job: Task, machine: Machine, seed: int) -> dict:
 
         selection = greedy_layer_selection(
             context.split,
-            lambda step: context.batch(step, settings["batch_size"]),
+            lambda step: context.batch(step, settings.batch_size),
             checked,
-            candidates=settings["candidates"],
-            max_steps=settings["steps"],
+            candidates=settings.candidates,
+            max_steps=settings.steps,
             search="exact",
             workers=workers,
         )
         return selection.channels
 
     rows = []
-    for block in settings["blocks"]:
+    for block in settings.blocks:
         found = [layer for layer in layers if layer.name.startswith(f"network.{block}.")]
         if not found:
             names = ", ".join(layer.name.removeprefix("network.") for layer in layers)
             raise UserError(f"pruning_times.layers.blocks: {block} has no layer that can be pruned; there are {names}")
-        if max(settings["workers"]) > found[0].channels:
+        if max(settings.workers) > found[0].channels:
             raise UserError(f"pruning_times.workers: {block} has only {found[0].channels} channels; set fewer workers")
         named = {"what": found[0].name.removeprefix("network."), "channels": found[0].channels}
-        times = in_turns(job.workers, settings["workers"], settings["repetitions"], partial(prune, found[0]))
+        times = in_turns(job.workers, settings.workers, settings.repetitions, partial(prune, found[0]))
         rows += [{**named, **row} for row in times]
-    return {"rows": rows, "places": places(leased, settings["threads"])}
+    return {"rows": cast(Json, rows), "places": places(leased, settings.threads)}

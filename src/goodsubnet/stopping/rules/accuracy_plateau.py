@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from goodsubnet.settings import Count, RuleSettings
+from goodsubnet.stopping.contract import Answer
 from goodsubnet.stopping.observation import Observation
-from goodsubnet.stopping.rules import Answer
 
 
 class Settings(RuleSettings):
@@ -22,8 +22,8 @@ class Settings(RuleSettings):
     margin: Annotated[float, Field(ge=0, lt=1)] = Field(0.01, description="of accuracy, in [0, 1]")
 
 
-def decide(observations: Sequence[Observation], settings: dict, total: int | None) -> Answer:
-    patience, margin = settings["patience"], settings["margin"]
+def decide(observations: Sequence[Observation], settings: Settings, total: int | None) -> Answer:
+    patience, margin = settings.patience, settings.margin
     if len(observations) <= patience:
         return Answer(False, f"{len(observations)} of {patience + 1} checkpoints")
     accuracies = [seen.pruned_accuracy for seen in observations]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from goodsubnet.settings import Positive, RuleSettings
+from goodsubnet.stopping.contract import Answer
 from goodsubnet.stopping.observation import Observation
-from goodsubnet.stopping.rules import Answer
 
 
 class Settings(RuleSettings):
@@ -19,14 +19,14 @@ class Settings(RuleSettings):
     )
 
 
-def decide(observations: Sequence[Observation], settings: dict, total: int | None) -> Answer:
+def decide(observations: Sequence[Observation], settings: Settings, total: int | None) -> Answer:
     from goodsubnet.theory.bounds import certified
 
     now = observations[-1]
     if not isinstance(now.bound, float):
         return Answer(False, str(now.bound), applicable=False)
-    allowed = now.dense_loss + settings["margin"] * now.trivial_loss
-    if certified(now.bound, now.dense_loss, now.trivial_loss, settings["margin"]):
+    allowed = now.dense_loss + settings.margin * now.trivial_loss
+    if certified(now.bound, now.dense_loss, now.trivial_loss, settings.margin):
         return Answer(
             True, f"a subnetwork's loss of at most {now.bound:.4g} is proved, and {allowed:.4g} was asked for"
         )

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from goodsubnet.errors import UserError
 from goodsubnet.settings import RuleSettings
+from goodsubnet.stopping.contract import Answer
 from goodsubnet.stopping.observation import Observation
-from goodsubnet.stopping.rules import Answer
 
 
 class Settings(RuleSettings):
@@ -19,9 +19,9 @@ class Settings(RuleSettings):
     share: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="of the planned iterations")
 
 
-def decide(observations: Sequence[Observation], settings: dict, total: int | None) -> Answer:
+def decide(observations: Sequence[Observation], settings: Settings, total: int | None) -> Answer:
     if total is None:
         raise UserError("fixed_share needs the planned iterations: give total")
-    now, share = observations[-1].iteration, settings["share"]
+    now, share = observations[-1].iteration, settings.share
     done = now >= share * total
     return Answer(done, f"{now:,} of {total:,} planned iterations, {share:.0%} {'were' if done else 'are'} asked for")

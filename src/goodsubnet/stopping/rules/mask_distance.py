@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from goodsubnet.settings import RuleSettings
+from goodsubnet.stopping.contract import Answer
 from goodsubnet.stopping.observation import Observation
-from goodsubnet.stopping.rules import Answer
 
 
 class Settings(RuleSettings):
@@ -33,14 +33,14 @@ class Settings(RuleSettings):
     )
 
 
-def decide(observations: Sequence[Observation], settings: dict, total: int | None) -> Answer:
+def decide(observations: Sequence[Observation], settings: Settings, total: int | None) -> Answer:
     from goodsubnet.stopping.masks import DISTANCES
 
-    window, threshold = settings["window"], settings["threshold"]
+    window, threshold = settings.window, settings.threshold
     if len(observations) < window:
         return Answer(False, f"{len(observations)} of {window} masks")
     *before, now = observations[-window:]
-    distance = DISTANCES[settings["measure"]]
+    distance = DISTANCES[settings.measure]
     farthest = max(distance(now.chosen, seen.chosen, now.candidates) for seen in before)
-    words = f"the last {window} masks differ by up to {farthest:.3g} ({settings['measure']})"
+    words = f"the last {window} masks differ by up to {farthest:.3g} ({settings.measure})"
     return Answer(farthest < threshold, f"{words}, {'below' if farthest < threshold else 'not below'} {threshold:g}")

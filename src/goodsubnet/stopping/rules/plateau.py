@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from goodsubnet.settings import Count, RuleSettings
+from goodsubnet.stopping.contract import Answer
 from goodsubnet.stopping.observation import Observation
-from goodsubnet.stopping.rules import Answer
 
 
 class Settings(RuleSettings):
@@ -21,21 +21,21 @@ class Settings(RuleSettings):
     )
 
 
-def decide(observations: Sequence[Observation], settings: dict, total: int | None) -> Answer:
+def decide(observations: Sequence[Observation], settings: Settings, total: int | None) -> Answer:
     best, since = observations[0], 0
     for seen in observations[1:]:
-        if seen.pruned_loss < best.pruned_loss * (1 - settings["improvement"]):
+        if seen.pruned_loss < best.pruned_loss * (1 - settings.improvement):
             best, since = seen, 0
         else:
             since += 1
-    if since >= settings["patience"]:
+    if since >= settings.patience:
         return Answer(
             True,
-            f"the subnetwork's loss has not fallen by {settings['improvement']:.0%} for {since} checkpoints: it was "
+            f"the subnetwork's loss has not fallen by {settings.improvement:.0%} for {since} checkpoints: it was "
             f"{best.pruned_loss:.4g} at iteration {best.iteration:,}",
         )
     if since:
-        return Answer(False, f"no improvement for {since} of {settings['patience']} checkpoints")
+        return Answer(False, f"no improvement for {since} of {settings.patience} checkpoints")
     if len(observations) == 1:
         return Answer(False, "the first checkpoint")
     return Answer(False, f"the subnetwork's loss still falls: {best.pruned_loss:.4g}")

@@ -1,0 +1,27 @@
+"""Figure 3: the condition number of standard Gaussian matrices over examples and neurons."""
+
+from typing import TYPE_CHECKING, Literal
+
+from goodsubnet.settings.figures import FigureSettings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from goodsubnet.plots.contract import Tables
+
+PLACE = 120
+TITLE = "Figure 3: condition number over the size"
+HEADING = "condition numbers (Figure 3)"
+FORM: Literal["bars", "curves", "map", "marks"] = "map"
+TABLES = ("condition_numbers",)
+KINDS = ()
+
+
+class Settings(FigureSettings):
+    pass
+
+
+def draw(tables: "Tables", settings: Settings) -> "Figure":
+    from goodsubnet.plots.random_matrices import figure3
+
+    return figure3(tables["condition_numbers"], settings.style)

@@ -1,0 +1,27 @@
+"""The terms of the bounds along pre-training."""
+
+from typing import TYPE_CHECKING, Literal
+
+from goodsubnet.settings.figures import FigureSettings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from goodsubnet.plots.contract import Tables
+
+PLACE = 60
+TITLE = "Theory: the terms along training"
+HEADING = "the terms of the bounds along training"
+FORM: Literal["bars", "curves", "map", "marks"] = "curves"
+TABLES = ("terms",)
+KINDS = ("two_layer",)
+
+
+class Settings(FigureSettings):
+    bounded_method: str
+
+
+def draw(tables: "Tables", settings: Settings) -> "Figure":
+    from goodsubnet.plots.bounds import terms
+
+    return terms(tables["terms"], settings.style, settings.bounded_method)

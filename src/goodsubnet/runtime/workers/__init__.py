@@ -1,0 +1,1 @@
+"""Several processes that compute one stage together: Algorithm 2, started by torchrun."""

@@ -1,0 +1,1 @@
+"""The stages of the chain: a class each, found by being there. `base` says what one has."""
