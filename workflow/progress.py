@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from snakemake.workflow import Workflow
 
 LOG_LINES = 20
+# Bytes: with less, a disk is full, on which a job may not even have said so in its log.
+FULL = 1 << 16
 SECONDS_BETWEEN_LINES = 15
 # Files that hold a line for the end of a run, and the rule of the page that shows all.
 SENTENCES = ("/answers.txt", "/claims.txt")
@@ -166,6 +168,7 @@ class Reporter(logging.Filter):
         if said.get("rule_msg"):
             # What the cluster says of it; the command that follows is of no use to people.
             self.say(said["rule_msg"].split("sbatch call:")[0].strip())
+        told = False
         for path in said["log"]:
             try:
                 lines = Path(path).read_text(errors="replace").splitlines()
@@ -176,6 +179,10 @@ class Reporter(logging.Filter):
                 continue
             shown = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
             self.say(f"The end of its log, {path}:\n{shown}\n")
+            told = True
+        folder = self.folder()
+        if not told and shutil.disk_usage(folder).free < FULL:
+            self.say(f"Its log is empty. {folder}: No space left on device")
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

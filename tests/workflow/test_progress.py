@@ -103,7 +103,7 @@ def test_the_log_of_an_earlier_run_is_not_taken_for_that_of_this_one(
     log = tmp_path / "job.log"
     log.write_text("what was wrong")
     failed = {"rule_name": "prune", "output": ["made"], "rule_msg": "", "log": [str(log)]}
-    reporter = Reporter(workflow=None, chain=None, machine=None)
+    reporter = Reporter(workflow=None, chain=chain_of(), machine=None)
     os.utime(log, (reporter.started + 1, reporter.started + 1))
     reporter._failure(failed)
     assert "what was wrong" in capsys.readouterr().err

@@ -213,7 +213,7 @@ def test_what_a_change_makes_anew(run: Project) -> None:
 def test_terms_of_other_code_reach_no_table_when_snakemakes_memory_is_lost(run: Project) -> None:
     shutil.rmtree(run.folder / ".snakemake")
     edit(run.code / "src/goodsubnet/theory/geometry.py", "total = np.zeros", "total = 0 + np.zeros")
-    result = run.snakemake(check=False)
+    result = run.snakemake("--keep-going", check=False)
     assert result.returncode != 0
     assert "12 artifacts do not fit" in result.stdout
     assert "terms/greedy/narrow/examples-20/seed-0/iteration-0.json: made with code" in result.stdout

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from pydantic import BaseModel
+
 from goodsubnet.errors import UserError
 from goodsubnet.runtime import code
 
@@ -119,6 +121,8 @@ def _users_module(module: str, path: Path, kind: str) -> ModuleType:
     for name in NEEDED[kind]:
         if not hasattr(loaded, name):
             raise UserError(f"{path}: has no {name}; a file in plugins/{kind} needs {' and '.join(NEEDED[kind])}")
+    if not isinstance(loaded.Settings, type) or not issubclass(loaded.Settings, BaseModel):
+        raise UserError(f"{path}: Settings must be derived from what goodsubnet.settings has for {kind}")
     return loaded
 
 

@@ -175,10 +175,12 @@ class NamedNetworkSettings(DeepNetworkSettings):
 def architectures() -> dict[str, str]:
     """The names of architectures -> the module that builds them. Raises UserError where two have the same."""
     names: dict[str, str] = {}
-    for module in plugins.found("architectures"):
+    there = plugins.found("architectures")
+    # Ours first: it is the user's file that must have another name.
+    for module in sorted(there, key=lambda name: there[name].path is not None):
         for name in getattr(plugins.load("architectures", module), "ARCHITECTURES", (module,)):
             if name in names:
-                path = plugins.found("architectures")[module].path or module
+                path = there[module].path or module
                 raise UserError(f"{path}: the architecture {name} is {names[name]}'s; choose another name")
             names[name] = module
     return names
