@@ -216,4 +216,4 @@ def test_terms_of_other_code_reach_no_table_when_snakemakes_memory_is_lost(run: 
     result = run.snakemake("--keep-going", check=False)
     assert result.returncode != 0
     assert "12 artifacts do not fit" in result.stdout
-    assert "terms/greedy/narrow/examples-20/seed-0/iteration-0.json: made with code" in result.stdout
+    assert "terms/greedy/tanh/examples-20/seed-0/iteration-0.json: made with code" in result.stdout

@@ -33,7 +33,7 @@ KINDS = {
     ),
     "evaluation": (f"small/evaluate/greedy/{CELL.format(0)}.json", f"small/evaluate/greedy/{CELL.format(1)}.json"),
     "terms": (f"small/terms/greedy/{CELL.format(0)}.json", f"small/terms/greedy/{CELL.format(1)}.json"),
-    "plan": (f"small/plan/evaluations/{'?' * 12}.json", f"small/plan/bounds/{'?' * 12}.json"),
+    "plan": (f"small/plan/collect/{'?' * 12}.json", f"small/plan/bounds/{'?' * 12}.json"),
     "table": ("small/evaluations.csv", "small/required_pretraining.csv"),
     "bounds": ("small/theory/bounds.csv", "small/theory/thresholds.csv"),
     "figure": ("small/figures/figure1.png", "small/figures/curves.png"),
@@ -276,14 +276,14 @@ def test_only_code_that_could_change_a_result_counts(run: Project, tmp_path: Pat
         result = subprocess.run(command, cwd=run.folder, env=environment, capture_output=True, text=True)
         return result.returncode, result.stdout + result.stderr
 
-    losses, script = tmp_path / "src/goodsubnet/selection/losses.py", tmp_path / "scripts/figure1.py"
+    losses, script = tmp_path / "src/goodsubnet/selection/losses.py", tmp_path / "scripts/figure.py"
     losses.write_text(losses.read_text() + "\n# A comment\n")
-    edit(tmp_path / "src/goodsubnet/jobs.py", "interval: float = 10.0", "interval: float = 11.0")
+    edit(tmp_path / "src/goodsubnet/runtime/progress.py", "interval: float = 10.0", "interval: float = 11.0")
     edit(tmp_path / "src/goodsubnet/theory/laws.py", "import numpy", "UNUSED = 1\nimport numpy")
     assert said()[0] == 0
     edit(script, '("png", "pdf")', '("pdf", "png")')
     code, text = said()
-    assert (code, f"{FIGURE} was made by other code than today's, see scripts/figure1.py" in text) == (1, True)
+    assert (code, f"{FIGURE} was made by other code than today's, see scripts/figure.py" in text) == (1, True)
     losses.write_text(losses.read_text() + "\nUNUSED = 1\n")
     code, text = said()
     assert code == 1

@@ -36,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_the_code_that_was_loaded_is_that_of_the_fingerprint(run: Project) -> None:
     """Each sidecar names what was loaded; from these names alone the fingerprint comes out."""
     sidecars = [json.loads(path.read_bytes()) for path in run.folder.glob("results/**/*.provenance.json")]
-    assert {"prepare", "pretrain", "prune", "evaluate", "terms", "bounds", "figure1"} <= {
+    assert {"prepare", "pretrain", "prune", "evaluate", "terms", "bounds", "figure"} <= {
         each["stage"] for each in sidecars
     }
     for sidecar in sidecars:
