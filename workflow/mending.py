@@ -11,7 +11,6 @@ from snakemake.logging import logger
 
 if TYPE_CHECKING:
     from snakemake.scheduling.job_scheduler import JobScheduler
-    from snakemake.workflow import Workflow
 
 SEEN = {"snakemake": ("9.27",), "snakemake-executor-plugin-slurm": ("2.8",)}
 """Package -> the beginnings of the versions that have the fault."""
@@ -68,15 +67,6 @@ def one_timer_at_a_time() -> None:
     JobScheduler._schedule_reevalutation = set_timer
 
 
-def arrays_of_equal_jobs(workflow: "Workflow", rules: Sequence[str]) -> None:
-    """Send the jobs of some rules to Slurm as arrays, where the profile does not say which."""
-    settings = getattr(workflow, "executor_settings", None)
-    if settings is not None and getattr(settings, "array_jobs", "") is None:
-        settings.array_jobs = ",".join(rules)
-    if "snakemake_executor_plugin_slurm" in sys.modules:
-        whole_arrays_of_equal_jobs()
-
-
 @for_versions_of("snakemake-executor-plugin-slurm")
 def whole_arrays_of_equal_jobs() -> None:
     """Submit at once what was selected, and in one array only jobs that ask for the same.
@@ -85,7 +75,9 @@ def whole_arrays_of_equal_jobs() -> None:
     selected, and then forgets them: with a limit on jobs, a run never ended (6 jobs, `--jobs 2`). And each task of an
     array gets what the first one asks for, which may be less than the others need.
     """
-    plugin = sys.modules["snakemake_executor_plugin_slurm"]
+    plugin = sys.modules.get("snakemake_executor_plugin_slurm")
+    if plugin is None:
+        return
     plugin.pending_jobs_for_rule = lambda dag, rule: 0  # type: ignore[attr-defined]  # mended on purpose
     submit = plugin.Executor.run_jobs
 

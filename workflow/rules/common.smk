@@ -255,7 +255,7 @@ def by_name(experiment):
 
 if workflow.exec_mode == ExecMode.DEFAULT and not workflow.remote_exec:
     mending.one_timer_at_a_time()
-    mending.arrays_of_equal_jobs(workflow, [stage.name for stage in CHAIN.stages.values() if stage.arrays])
+    mending.whole_arrays_of_equal_jobs()
     # The workflow that imports this one tells of its run itself.
     if not IMPORTED:
         logger.addFilter(Reporter(workflow, CHAIN, Machine(accelerated=GPU > 0)))

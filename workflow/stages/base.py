@@ -105,7 +105,7 @@ class Stage:
     files, by the names that the rule has for them; the first one is what the script is told to make. inputs: by the
     names that the script has for them. passed: wildcards that the script is told. given: its other arguments: `machine`
     (device, data_dir, readers), `workers` (Algorithm 2), `saving`, `kept` (temporary checkpoints), `data_dir`,
-    `snakefile`. local: seconds of work, done where Snakemake runs. arrays: on a cluster, many jobs as one submission.
+    `snakefile`. local: seconds of work, done where Snakemake runs.
     constraints: on wildcards.
     """
 
@@ -116,7 +116,6 @@ class Stage:
     passed: ClassVar[tuple[str, ...]] = ()
     given: ClassVar[tuple[str, ...]] = ()
     local: ClassVar[bool] = False
-    arrays: ClassVar[bool] = False
     # Seconds until a process has imported what it needs, and read its inputs.
     start: ClassVar[float] = 2.0
 

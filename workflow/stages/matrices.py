@@ -11,7 +11,6 @@ class Matrices(Stage):
     """A stage of the target `random_matrices`."""
 
     passed: ClassVar[tuple[str, ...]] = ("examples",)
-    arrays = True
 
     def made_for(self, target: str) -> bool:
         return target == RANDOM_MATRICES

@@ -39,7 +39,6 @@ class Observe(NetworkStage):
     }
     passed = ("seed", "iteration")
     given = ("machine",)
-    arrays = True
     start = 0.8
 
     def settings(self, names: Names) -> ObserveSettings:

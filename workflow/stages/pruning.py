@@ -196,7 +196,6 @@ class Evaluate(NetworkStage):
         "finetuned": Input("finetune", when=lambda chain, names: chain.finetuned(names["experiment"])),
     }
     given = ("machine",)
-    arrays = True
     start = 0.8
 
     def settings(self, names: Names) -> EvaluateSettings:

@@ -23,7 +23,6 @@ class Terms(NetworkStage):
         "subnetwork": Input("prune"),
     }
     passed = ("seed",)
-    arrays = True
     start = 1.0
 
     def settings(self, names: Names) -> TermsSettings:
