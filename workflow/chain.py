@@ -26,15 +26,14 @@ from stages.base import (
 
 from goodsubnet.errors import UserError
 from goodsubnet.plots.contract import caption, figure_module, figure_names
-from goodsubnet.runtime import plugins
 from goodsubnet.runtime.artifacts import Json
 from goodsubnet.runtime.audit import Entry, Member, Plan
 from goodsubnet.runtime.fingerprint import fingerprint
 from goodsubnet.settings.base import Model
-from goodsubnet.settings.configuration import PRUNING_TIMES, RANDOM_MATRICES, Configuration
+from goodsubnet.settings.configuration import Configuration
 from goodsubnet.settings.figures import FigureSettings, Offered
 from goodsubnet.settings.methods import LayerMethodSettings
-from goodsubnet.settings.networks import DeepNetworkSettings, architectures
+from goodsubnet.settings.networks import DeepNetworkSettings, builder_of
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 # Of what names a row of a table.
@@ -137,7 +136,7 @@ class Chain:
 
     def _cells(self, stage: str, target: str) -> Iterator[dict[str, str]]:
         """Every combination of a stage's wildcards that a target has, but for `experiment`."""
-        grid: dict[str, list[str]] = {}
+        grid = self.stages[stage].grid()
         if target in self.configuration.experiments:
             chosen = self.configuration.experiments[target]
             grid = {
@@ -151,10 +150,6 @@ class Chain:
             planned = [each for each in self.stages.values() if isinstance(each, PlannedTable) and each.of == stage]
             if planned:
                 grid["method"] = planned[0].methods(target)
-        elif target == RANDOM_MATRICES:
-            grid["examples"] = [str(each) for each in getattr(self.configuration.random_matrices, stage).examples]
-        elif target == PRUNING_TIMES:
-            grid["part"] = ["layers", "two_layer"]
         names = [name for name in grid if name in self.stages[stage].wildcards()]
         for values in itertools.product(*(grid[name] for name in names)):
             yield dict(zip(names, values, strict=True))
@@ -211,9 +206,7 @@ class Chain:
         return self.code_of(chosen) if isinstance(chosen, DeepNetworkSettings) else []
 
     def code_of(self, network: DeepNetworkSettings) -> list[str]:
-        architecture = network.as_architecture()
-        module = "own_file" if "file" in architecture else architectures()[str(architecture["architecture"])]
-        return [plugins.found("architectures")[module].source]
+        return [builder_of(network.as_architecture()).source]
 
     # ---- inputs
 
@@ -243,8 +236,7 @@ class Chain:
         if isinstance(needed, Every):
             if needed.stage == "shown":
                 return self.shown(experiment)
-            targets = {"random_matrices": RANDOM_MATRICES, "pruning_times": PRUNING_TIMES}
-            return self.paths_of(needed.stage, targets[self.stages[stage].path.split("/")[0]], needed.suffix)
+            return self.paths_of(needed.stage, self.stages[stage].path.split("/")[0].format(**names), needed.suffix)
         if not isinstance(needed, Input):
             raise TypeError(f"{stage}: {needed!r} is no kind of input")
         filled = self._filled(needed, names)

@@ -141,6 +141,10 @@ class Stage:
         """Regular expressions that wildcards must match."""
         return {}
 
+    def grid(self) -> dict[str, list[str]]:
+        """The values of its wildcards, of a stage whose files are of no experiment."""
+        return {}
+
     def threads(self, names: Names) -> int:
         """Cores of a job."""
         return 1

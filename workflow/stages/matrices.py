@@ -32,6 +32,10 @@ class SmallestSingularValues(Matrices):
             inputs=grid.inputs, widths=matrices.widths_for(int(names["examples"])), draws=grid.draws
         )
 
+    def grid(self) -> dict[str, list[str]]:
+        chosen = self.configuration.random_matrices.smallest_singular_values
+        return {"examples": [str(each) for each in chosen.examples]}
+
     def choosing(self) -> list[str]:
         return ["examples"]
 
@@ -47,6 +51,10 @@ class ConditionNumbers(Matrices):
     def settings(self, names: Names) -> ConditionNumbersSettings:
         grid = self.configuration.random_matrices.condition_numbers
         return ConditionNumbersSettings(widths=grid.widths, draws=grid.draws)
+
+    def grid(self) -> dict[str, list[str]]:
+        chosen = self.configuration.random_matrices.condition_numbers
+        return {"examples": [str(each) for each in chosen.examples]}
 
 
 class SingularValueTable(Matrices):

@@ -54,6 +54,9 @@ class PruningTimes(Stage):
     def made_for(self, target: str) -> bool:
         return target == PRUNING_TIMES
 
+    def grid(self) -> dict[str, list[str]]:
+        return {"part": list(PARTS)}
+
     def constraints(self) -> dict[str, str]:
         return {"part": "|".join(PARTS)}
 

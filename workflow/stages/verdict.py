@@ -3,7 +3,7 @@
 import os
 from typing import ClassVar
 
-from goodsubnet.settings.stages import ClaimsSettings, DescribedExperiment, ShownFigure, TableSettings, VerdictSettings
+from goodsubnet.settings.stages import ClaimsSettings, DescribedExperiment, ShownFigure, VerdictSettings
 from goodsubnet.settings.training import Pretrain
 from stages.base import Every, Input, Names, Needed, OfTargets, Output, Stage
 
@@ -35,7 +35,6 @@ class Claims(Stage):
         """An experiment, in what the claims are judged by."""
         configuration, chosen = self.configuration, self.configuration.experiments[name]
         dataset, pretrain = configuration.datasets[chosen.dataset], chosen.pretrain
-        two_layer = isinstance(pretrain, Pretrain)
         return DescribedExperiment(
             name=name,
             kind=configuration.kind_of(name),
@@ -43,7 +42,7 @@ class Claims(Stage):
             title=dataset.title_of(chosen.dataset),
             examples=chosen.examples,
             methods={method: configuration.methods[method] for method in chosen.methods},
-            lr_scaling=pretrain.lr_scaling if two_layer and isinstance(pretrain, Pretrain) else None,
+            lr_scaling=pretrain.lr_scaling if isinstance(pretrain, Pretrain) else None,
             loss=pretrain.loss,
             inputs=pretrain.inputs if isinstance(pretrain, Pretrain) else "",
             accuracy=configuration.judged_accuracy(name),
@@ -99,9 +98,6 @@ class Report(Stage):
     given = ("snakefile",)
     local = True
     start = 6.0
-
-    def settings(self, names: Names) -> TableSettings:
-        return TableSettings()
 
     def made_for(self, target: str) -> bool:
         return True

@@ -15,7 +15,7 @@ from goodsubnet.errors import UserError
 from goodsubnet.runtime import plugins
 from goodsubnet.runtime.artifacts import Json
 from goodsubnet.settings.faults import explain
-from goodsubnet.settings.networks import DeepNetworkSettings, architectures, deep_model
+from goodsubnet.settings.networks import DeepNetworkSettings, builder_of, deep_model
 
 S = TypeVar("S", bound=DeepNetworkSettings)
 
@@ -80,8 +80,8 @@ def build(
         raise UserError("; ".join(explain(error))) from None
     except ValueError as error:
         raise UserError(str(error)) from None
-    module = _module_of(architecture)
-    builder = cast(Architecture[DeepNetworkSettings], plugins.load("architectures", module))
+    plugin = builder_of(architecture)
+    builder = cast(Architecture[DeepNetworkSettings], plugins.load("architectures", plugin.name))
     network = builder.build(settings, classes, len(mean))
     if users := _users_file(architecture):
         _check(network, users)
@@ -90,16 +90,11 @@ def build(
     return ImageClassifier(network, mean, std)
 
 
-def _module_of(architecture: Mapping[str, Json]) -> str:
-    """The module of `networks.architectures`, or of a user's, that builds it."""
-    return "own_file" if "file" in architecture else architectures()[str(architecture["architecture"])]
-
-
 def _users_file(architecture: Mapping[str, Json]) -> str | None:
     """File and function of an architecture that is a user's; None for ours."""
     if "file" in architecture:
         return f"{architecture['file']}: {architecture['function']}"
-    path = plugins.found("architectures")[_module_of(architecture)].path
+    path = builder_of(architecture).path
     return f"{path}: build" if path else None
 
 

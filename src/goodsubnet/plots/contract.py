@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=FigureSettings)
 FIGURES = Path(__file__).parent / "figures"
+Form: TypeAlias = Literal["bars", "curves", "map", "marks"]
+"""What kind of picture a figure is."""
 Tables: TypeAlias = "Mapping[str, pd.DataFrame]"
 
 
@@ -28,7 +30,7 @@ class FigureModule(Protocol[F]):
     PLACE: int
     TITLE: str
     HEADING: str
-    FORM: Literal["bars", "curves", "map", "marks"]
+    FORM: Form
     TABLES: tuple[str, ...]
     KINDS: tuple[str, ...]
 
@@ -43,12 +45,12 @@ class FigureModule(Protocol[F]):
 def figure_names() -> list[str]:
     """The figures there are, in their order on a page."""
     names = [module.name for module in pkgutil.iter_modules([str(FIGURES)])]
-    return sorted(names, key=lambda name: (figure_module(name).PLACE, name))
+    return sorted(names, key=lambda name: (plugins.read_module(f"plots.figures.{name}").PLACE, name))
 
 
 def figure_module(name: str) -> FigureModule[FigureSettings]:
     """The module of a figure."""
-    return cast(FigureModule[FigureSettings], plugins.by_name(f"goodsubnet.plots.figures.{name}"))
+    return cast(FigureModule[FigureSettings], plugins.load_module(f"plots.figures.{name}"))
 
 
 def caption(name: str) -> Path:

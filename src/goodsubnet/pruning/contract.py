@@ -1,18 +1,23 @@
-"""What a pruning method is given, and what it gives back: the contracts of the modules in `pruning.methods`."""
+"""What a pruning method is given, and what it gives back: the contracts of the modules in `pruning.methods`.
+
+What only types need is not imported: torch would take a two-layer selection from 200 to 600 MB, and start it later.
+"""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-import numpy as np
-from torch import Tensor, nn
-
-from goodsubnet.networks.layers import PrunableLayer, SplitNetwork
 from goodsubnet.runtime import plugins
-from goodsubnet.runtime.group import Alone, Workers
-from goodsubnet.selection.candidates import Candidates
-from goodsubnet.selection.layers import LayerSelection
-from goodsubnet.selection.trace import Selection
 from goodsubnet.settings.methods import LayerMethodSettings, NeuronMethodSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from goodsubnet.networks.layers import PrunableLayer, SplitNetwork
+    from goodsubnet.runtime.group import Alone, Workers
+    from goodsubnet.selection.candidates import Candidates
+    from goodsubnet.selection.layers import LayerSelection
+    from goodsubnet.selection.trace import Selection
 
 N = TypeVar("N", bound=NeuronMethodSettings)
 L = TypeVar("L", bound=LayerMethodSettings)
@@ -25,7 +30,7 @@ class NeuronMethod(Protocol[N]):
     def Settings(self) -> type[N]:
         """Its keys, and what a selection costs."""
 
-    def select(self, candidates: Candidates, settings: N, seed: int) -> Selection:
+    def select(self, candidates: "Candidates", settings: N, seed: int) -> "Selection":
         """Choose among the neurons of a trained network, and say how loss, size and cost went (`selection.trace`).
 
         Raises UserError where nothing can be chosen.
@@ -40,27 +45,27 @@ class LayerContext(Protocol):
     accuracy: of the whole layer, on the probe. workers: who select together.
     """
 
-    network: nn.Module
-    layer: PrunableLayer
+    network: "nn.Module"
+    layer: "PrunableLayer"
     index: int
     seed: int
     tolerance: float | None
     width: int | None
-    workers: Workers | Alone
+    workers: "Workers | Alone"
 
     @property
-    def split(self) -> SplitNetwork: ...
+    def split(self) -> "SplitNetwork": ...
 
     @property
     def accuracy(self) -> float: ...
 
-    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, size: int) -> "tuple[Tensor, Tensor]":
         """The mini-batch of a step, a function of seed, layer and step: training images and labels."""
 
-    def masked_accuracy(self, gains: np.ndarray) -> float:
+    def masked_accuracy(self, gains: "np.ndarray") -> float:
         """Share of the probe that is classified right with the channels times `gains`, (C,); asked by all workers."""
 
-    def keep(self, channels: Sequence[int] | np.ndarray) -> LayerSelection:
+    def keep(self, channels: "Sequence[int] | np.ndarray") -> "LayerSelection":
         """The selection of these channels, as they are: all gains are 1."""
 
 
@@ -71,7 +76,7 @@ class LayerMethod(Protocol[L]):
     def Settings(self) -> type[L]:
         """Its keys, and what a selection costs."""
 
-    def select(self, context: LayerContext, settings: L) -> LayerSelection:
+    def select(self, context: LayerContext, settings: L) -> "LayerSelection":
         """Choose channels of a layer. Raises UserError where nothing can be chosen."""
 
 

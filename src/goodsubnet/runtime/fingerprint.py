@@ -16,8 +16,6 @@ from goodsubnet.runtime.artifacts import FORMAT
 
 PACKAGE = Path(__file__).parents[1]
 LEFT_OUT = ("runtime", "settings", "errors")
-# Packages whose modules are loaded by name.
-CHOSEN = ("stages.", *(f"{package.removeprefix('goodsubnet.')}." for package in plugins.KINDS.values()))
 
 
 def fingerprint(script: str | Path, modules: Iterable[str] = ()) -> str:
@@ -41,13 +39,15 @@ def loaded_sources() -> dict[str, str]:
     """The code that this process has loaded, file -> hash: its script, and the science modules that it reaches.
 
     Names are `scripts/<script>.py` and `goodsubnet/<module>.py`, and of users' plug-ins the paths; with a package come
-    the tables that lie in it. Science that only infrastructure has loaded is left out, as in the fingerprint.
+    the tables that lie in it. Science that only infrastructure has loaded is left out, as in the fingerprint, and a
+    plug-in that was only read for its settings.
     """
     loaded = {name.removeprefix("goodsubnet.") for name in list(sys.modules) if name.startswith("goodsubnet.")}
     script = Path(getattr(sys.modules["__main__"], "__file__", None) or "").resolve()
     paths = [script] if script.parent == _checkout() / "scripts" else []
-    paths += plugins.loaded_files(sys.modules).values()
-    starts = [name for name in loaded if name.startswith(CHOSEN)]
+    chosen = plugins.run_by_name()
+    paths += [Path(name) for name in chosen if name.endswith(".py")]
+    starts = [name for name in chosen if not name.endswith(".py")]
     for path in paths:
         starts += _science(path)
     for path in list(_reached(starts, loaded).values()):

@@ -11,12 +11,9 @@ import importlib.util
 import os
 import pkgutil
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-
-from pydantic import BaseModel
 
 from goodsubnet.errors import UserError
 from goodsubnet.runtime import code
@@ -37,6 +34,8 @@ NEEDED = {
     "sources": ("Settings", "load"),
     "architectures": ("Settings", "build"),
 }
+
+_run: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -96,22 +95,25 @@ def _found(kind: str, users: tuple[Path, ...]) -> dict[str, Plugin]:
 
 
 def load(kind: str, name: str) -> ModuleType:
-    """The module of a plug-in. Raises UserError where there is none of this name, or a user's is not as it must be."""
+    """The module of a plug-in, to run it. Raises as `read` does."""
+    module = read(kind, name)
+    _run.add(found(kind)[name].source)
+    return module
+
+
+def read(kind: str, name: str) -> ModuleType:
+    """The module of a plug-in, for what it says of itself.
+
+    Raises UserError where there is none of this name, or a user's is not as it must be.
+    """
     plugins = found(kind)
     if name not in plugins:
-        raise UserError(f"{kind[:-1]} {name!r} is not one of {', '.join(plugins)}")
+        singular = {"methods": "algorithm"}.get(kind, kind[:-1])
+        raise UserError(f"{singular} {name!r} is not one of {', '.join(plugins)}")
     plugin = plugins[name]
     if plugin.path is None:
         return importlib.import_module(plugin.module)
     return _users_module(plugin.module, plugin.path, kind)
-
-
-def load_all() -> None:
-    """Load every plug-in of users. Raises UserError as `load`: a file that is wrong is told before any job."""
-    for kind in KINDS:
-        for name, plugin in found(kind).items():
-            if plugin.path is not None:
-                load(kind, name)
 
 
 @functools.cache
@@ -121,8 +123,6 @@ def _users_module(module: str, path: Path, kind: str) -> ModuleType:
     for name in NEEDED[kind]:
         if not hasattr(loaded, name):
             raise UserError(f"{path}: has no {name}; a file in plugins/{kind} needs {' and '.join(NEEDED[kind])}")
-    if not isinstance(loaded.Settings, type) or not issubclass(loaded.Settings, BaseModel):
-        raise UserError(f"{path}: Settings must be derived from what goodsubnet.settings has for {kind}")
     return loaded
 
 
@@ -145,9 +145,20 @@ def run_file(module: str, path: Path) -> ModuleType:
     return loaded
 
 
-def by_name(module: str) -> ModuleType:
-    """A module of goodsubnet that is chosen by the kind of network."""
-    return importlib.import_module(module)
+def load_module(name: str) -> ModuleType:
+    """A module of goodsubnet that is chosen by its name, to run it. name: below goodsubnet."""
+    _run.add(name)
+    return read_module(name)
+
+
+def read_module(name: str) -> ModuleType:
+    """The same, for what it says of itself."""
+    return importlib.import_module(f"goodsubnet.{name}")
+
+
+def run_by_name() -> list[str]:
+    """What this process loaded by name to run it, as `fingerprint.fingerprint` takes it."""
+    return sorted(_run)
 
 
 def stands_alone(path: Path) -> None:
@@ -167,9 +178,3 @@ def in_words(error: Exception) -> str:
     """The type of an error, and its message in one line."""
     reason = " ".join(str(error).split())
     return f"{type(error).__name__} ({reason})" if reason else type(error).__name__
-
-
-def loaded_files(names: Iterable[str]) -> dict[str, Path]:
-    """Of these modules those that are users' plug-ins: name -> file."""
-    plugins = [plugin for kind in KINDS for plugin in found(kind).values()]
-    return {plugin.module: plugin.path for plugin in plugins if plugin.path and plugin.module in set(names)}

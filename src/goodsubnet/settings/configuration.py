@@ -10,13 +10,14 @@ from goodsubnet.runtime import plugins
 from goodsubnet.settings.answer import AnswerSettings
 from goodsubnet.settings.base import Count, Iteration, Model, Name, Positive
 from goodsubnet.settings.classes import check_groups, check_subset_size
-from goodsubnet.settings.datasets import AnySource
-from goodsubnet.settings.faults import explain
+from goodsubnet.settings.datasets import AnySource, SourceSettings
+from goodsubnet.settings.faults import explain, model_of
 from goodsubnet.settings.figures import Figures
 from goodsubnet.settings.methods import (
     AnyMethod,
     BaselineLayerSettings,
     Distributed,
+    MethodSettings,
     NeuronMethodSettings,
     algorithms,
     method_model,
@@ -24,7 +25,7 @@ from goodsubnet.settings.methods import (
 from goodsubnet.settings.networks import AnyNetwork, DeepNetworkSettings, TwoLayer
 from goodsubnet.settings.pruning_times import PruningTimes
 from goodsubnet.settings.stages import Accuracy, ProbeSelection
-from goodsubnet.settings.stopping import Stopping
+from goodsubnet.settings.stopping import RuleSettings, Stopping
 from goodsubnet.settings.theory import RandomMatrices, Theory
 from goodsubnet.settings.training import AnyPretrain, DeepPretrain, Finetune, ResizedCrop
 
@@ -32,6 +33,14 @@ from goodsubnet.settings.training import AnyPretrain, DeepPretrain, Finetune, Re
 RANDOM_MATRICES = "random_matrices"
 PRUNING_TIMES = "pruning_times"
 NO_EXPERIMENTS = (RANDOM_MATRICES, PRUNING_TIMES)
+
+BASES: dict[str, type[Model]] = {
+    "sources": SourceSettings,
+    "architectures": DeepNetworkSettings,
+    "methods": MethodSettings,
+    "rules": RuleSettings,
+}
+"""Kind of plug-in -> the model that the settings of all of them derive from."""
 
 
 class Experiment(Model):
@@ -311,8 +320,14 @@ def load_configuration(raw: Mapping[str, object]) -> Configuration:
     Raises UserError with a line for each fault: the key, the value and what is allowed; and for a user's plug-in that
     is not as it must be.
     """
-    plugins.load_all()
     try:
+        # A user's file that is wrong is told before any job, whether it is used or not.
+        for kind, base in BASES.items():
+            for name, plugin in plugins.found(kind).items():
+                if plugin.path is not None:
+                    model_of(kind, name, base)
         return Configuration.model_validate(raw)
     except ValidationError as error:
         raise UserError("the configuration is not valid:\n  " + "\n  ".join(explain(error))) from None
+    except ValueError as error:
+        raise UserError(str(error)) from None

@@ -13,14 +13,13 @@ from goodsubnet.runtime import plugins
 from goodsubnet.runtime.artifacts import Json
 from goodsubnet.settings.answer import AnswerSettings
 from goodsubnet.settings.base import Model
-from goodsubnet.settings.configuration import Configuration, Experiment, SaveEvery, Threads
-from goodsubnet.settings.datasets import SourceSettings
+from goodsubnet.settings.configuration import BASES, Configuration, Experiment, SaveEvery, Threads
 from goodsubnet.settings.faults import model_of
 from goodsubnet.settings.figures import Figures
 from goodsubnet.settings.methods import LayerMethodSettings, MethodSettings, NeuronMethodSettings
 from goodsubnet.settings.networks import DeepNetworkSettings, NamedNetworkSettings, NetworkSettings, TwoLayer
 from goodsubnet.settings.pruning_times import LayerTimes, NeuronTimes, PruningTimes
-from goodsubnet.settings.stopping import RuleSettings, Stopping
+from goodsubnet.settings.stopping import Stopping
 from goodsubnet.settings.theory import ConditionNumbers, RandomMatrices, SmallestSingularValues, Theory
 from goodsubnet.settings.training import (
     Crop,
@@ -66,18 +65,18 @@ AFTER: dict[type[BaseModel], str] = {
     NeuronTimes: "`pruning_times.two_layer`",
     Figures: "`figures`",
 }
-# Kind of plug-in -> the model that all of them derive from, and the heading of their list.
-PLUGINS: dict[str, tuple[type[Model], str]] = {
-    "sources": (SourceSettings, "The sources of data"),
-    "architectures": (DeepNetworkSettings, "The architectures of deep networks"),
-    "methods": (MethodSettings, "The algorithms"),
-    "rules": (RuleSettings, "The stopping rules"),
+# Kind of plug-in -> the heading of their list.
+HEADINGS = {
+    "sources": "The sources of data",
+    "architectures": "The architectures of deep networks",
+    "methods": "The algorithms",
+    "rules": "The stopping rules",
 }
 
 
 def models_of(kind: str) -> dict[str, type[Model]]:
     """The settings models of the plug-ins of a kind, by name."""
-    return {name: model_of(kind, name, PLUGINS[kind][0]) for name in plugins.found(kind)}
+    return {name: model_of(kind, name, BASES[kind]) for name in plugins.found(kind)}
 
 
 def schema() -> dict[str, Json]:
@@ -122,10 +121,10 @@ def _tables_of(places: Mapping[type[BaseModel], str]) -> Iterator[str]:
 
 def _listed(kind: str) -> Iterator[str]:
     """A line for each plug-in of a kind, with a table of the keys that it has beside those of all."""
-    base, heading = PLUGINS[kind]
+    base = BASES[kind]
     common = {*base.model_fields, *NamedNetworkSettings.model_fields}
     common |= {*NeuronMethodSettings.model_fields, *LayerMethodSettings.model_fields} if kind == "methods" else set()
-    yield f"### {heading}\n"
+    yield f"### {HEADINGS[kind]}\n"
     if kind == "sources":
         yield _table(base, base.model_fields)
     for name, model in models_of(kind).items():

@@ -48,11 +48,8 @@ def typed(kind: str, key: str, value: object, base: type[M]) -> M:
 
 def model_of(kind: str, name: str, base: type[M]) -> type[M]:
     """The settings model of a plug-in. Raises ValueError where there is no such plug-in, or it has no such model."""
-    if name not in plugins.found(kind):
-        singular = {"methods": "algorithm"}.get(kind, kind[:-1])
-        raise ValueError(f"{singular} {name!r} is not one of {', '.join(plugins.found(kind))}")
     try:
-        model = plugins.load(kind, name).Settings
+        model = plugins.read(kind, name).Settings
     except UserError as error:
         raise ValueError(str(error)) from None
     if not isinstance(model, type) or not issubclass(model, base):
@@ -74,7 +71,7 @@ def _suggestion(key: str) -> str:
     """The key that was probably meant, in words."""
     for kind in plugins.KINDS:
         for name in plugins.found(kind):
-            plugins.load(kind, name)
+            plugins.read(kind, name)
     known = {name for model in all_models() for name in model.model_fields}
     if key in known:
         return " here"

@@ -178,12 +178,18 @@ def architectures() -> dict[str, str]:
     there = plugins.found("architectures")
     # Ours first: it is the user's file that must have another name.
     for module in sorted(there, key=lambda name: there[name].path is not None):
-        for name in getattr(plugins.load("architectures", module), "ARCHITECTURES", (module,)):
+        for name in getattr(plugins.read("architectures", module), "ARCHITECTURES", (module,)):
             if name in names:
                 path = there[module].path or module
                 raise UserError(f"{path}: the architecture {name} is {names[name]}'s; choose another name")
             names[name] = module
     return names
+
+
+def builder_of(architecture: Mapping[str, Json]) -> plugins.Plugin:
+    """What builds a deep network. architecture: what `DeepNetworkSettings.as_architecture` gives."""
+    module = "own_file" if "file" in architecture else architectures()[str(architecture["architecture"])]
+    return plugins.found("architectures")[module]
 
 
 def deep_model(value: Mapping[str, object]) -> type[DeepNetworkSettings]:

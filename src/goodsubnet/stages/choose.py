@@ -22,4 +22,4 @@ def stage_of(kind: str, stage: Literal["observe"]) -> Observe: ...
 
 def stage_of(kind: str, stage: str) -> object:
     """kind: "two_layer" or "deep"."""
-    return getattr(plugins.by_name(f"goodsubnet.stages.{kind}.{stage}"), stage)
+    return getattr(plugins.load_module(f"stages.{kind}.{stage}"), stage)

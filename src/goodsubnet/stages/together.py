@@ -1,7 +1,6 @@
 """A stage computed by the job itself, or by several workers that do it together (Algorithm 2)."""
 
 import json
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -37,9 +36,5 @@ def compute_together(
     if machine.workers == 1:
         return dict(stage_of(kind, stage)(job, machine, seed))
     with workers_of(job, machine, threads, WORKER, {"stage": stage, "kind": kind, "seed": seed}) as folder:
-        return _read(folder / "result.json")
-
-
-def _read(path: Path) -> dict[str, Json]:
-    found: dict[str, Json] = json.loads(path.read_bytes())
-    return found
+        found: dict[str, Json] = json.loads((folder / "result.json").read_bytes())
+        return found

@@ -42,7 +42,7 @@ def main() -> None:
     folder, rank, size = Path(sys.argv[1]), int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if rank > 0:
         # All would say the same.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # open until this process ends
     try:
         work(json.loads((folder / "task.json").read_bytes()), folder, rank, size)
     except (UserError, MemoryError) as error:

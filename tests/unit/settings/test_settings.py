@@ -11,6 +11,7 @@ import yaml
 from goodsubnet import settings
 from goodsubnet.cli import main
 from goodsubnet.errors import UserError
+from goodsubnet.runtime.plugins import KINDS
 from goodsubnet.settings import documentation
 from goodsubnet.settings.documentation import models_of, schema, with_tables
 
@@ -49,7 +50,7 @@ def test_the_page_and_the_schema_are_those_of_the_models():
 def test_every_key_is_explained():
     shown = [documentation.BEFORE, documentation.NETWORKS, documentation.METHODS, documentation.AFTER]
     models = [model for places in shown for model in places]
-    models += [model for kind in documentation.PLUGINS for model in models_of(kind).values()]
+    models += [model for kind in KINDS for model in models_of(kind).values()]
     assert len(models) > 40
     for model in models:
         for key, field in model.model_fields.items():

@@ -1,18 +1,18 @@
 """The accuracy of the subnetworks after each amount of pre-training, beside the dense and the paper's ones."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goodsubnet.settings.figures import FigureSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goodsubnet.plots.contract import Tables
+    from goodsubnet.plots.contract import Form, Tables
 
 PLACE = 20
 TITLE = "Accuracy of the subnetworks"
 HEADING = "accuracy of the subnetworks, by pre-training"
-FORM: Literal["bars", "curves", "map", "marks"] = "curves"
+FORM: "Form" = "curves"
 TABLES = ("accuracy_table",)
 KINDS = ("deep",)
 

@@ -1,18 +1,18 @@
 """How much of the pre-training is enough, and what stopping there costs."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goodsubnet.settings.figures import FigureSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goodsubnet.plots.contract import Tables
+    from goodsubnet.plots.contract import Form, Tables
 
 PLACE = 10
 TITLE = "Enough pre-training, and what stopping there costs"
 HEADING = "enough pre-training, and what stopping there costs"
-FORM: Literal["bars", "curves", "map", "marks"] = "marks"
+FORM: "Form" = "marks"
 TABLES = ("answers",)
 KINDS = ("two_layer", "deep")
 

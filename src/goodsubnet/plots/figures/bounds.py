@@ -1,18 +1,18 @@
 """The bounds on the loss of the subnetworks beside what was measured."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goodsubnet.settings.figures import FigureSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goodsubnet.plots.contract import Tables
+    from goodsubnet.plots.contract import Form, Tables
 
 PLACE = 50
 TITLE = "Theory: the bounds against the measured loss"
 HEADING = "the bounds against the measured loss"
-FORM: Literal["bars", "curves", "map", "marks"] = "curves"
+FORM: "Form" = "curves"
 TABLES = ("bounds",)
 KINDS = ("two_layer",)
 

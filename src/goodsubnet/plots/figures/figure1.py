@@ -1,18 +1,18 @@
 """Figure 1: accuracy of the subnetworks against pre-training and number of examples."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goodsubnet.settings.figures import FigureSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goodsubnet.plots.contract import Tables
+    from goodsubnet.plots.contract import Form, Tables
 
 PLACE = 30
 TITLE = "Figure 1: accuracy of the subnetworks"
 HEADING = "accuracy of the subnetworks (Figure 1)"
-FORM: Literal["bars", "curves", "map", "marks"] = "map"
+FORM: "Form" = "map"
 TABLES = ("evaluations",)
 KINDS = ("two_layer",)
 

@@ -1,22 +1,19 @@
 """Figure 2: the smallest singular value of tanh features against the width, with fitted curves."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goodsubnet.settings.figures import FigureSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goodsubnet.plots.contract import Tables
+    from goodsubnet.plots.contract import Form, Tables
 
 PLACE = 110
 TITLE = "Figure 2: smallest singular value against width"
 HEADING = "smallest singular values (Figure 2)"
-FORM: Literal["bars", "curves", "map", "marks"] = "curves"
-TABLES = (
-    "singular_values",
-    "singular_value_fits",
-)
+FORM: "Form" = "curves"
+TABLES = ("singular_values", "singular_value_fits")
 KINDS = ()
 
 

@@ -1,18 +1,18 @@
 """Figure 3: the condition number of standard Gaussian matrices over examples and neurons."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goodsubnet.settings.figures import FigureSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goodsubnet.plots.contract import Tables
+    from goodsubnet.plots.contract import Form, Tables
 
 PLACE = 120
 TITLE = "Figure 3: condition number over the size"
 HEADING = "condition numbers (Figure 3)"
-FORM: Literal["bars", "curves", "map", "marks"] = "map"
+FORM: "Form" = "map"
 TABLES = ("condition_numbers",)
 KINDS = ()
 

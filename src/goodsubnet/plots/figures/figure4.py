@@ -1,18 +1,18 @@
 """Figure 4: the time that pruning takes with one worker and with several."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goodsubnet.settings.figures import FigureSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goodsubnet.plots.contract import Tables
+    from goodsubnet.plots.contract import Form, Tables
 
 PLACE = 130
 TITLE = "Figure 4: pruning time with several workers"
 HEADING = "pruning with several workers (Figure 4)"
-FORM: Literal["bars", "curves", "map", "marks"] = "bars"
+FORM: "Form" = "bars"
 TABLES = ("pruning_times",)
 KINDS = ()
 

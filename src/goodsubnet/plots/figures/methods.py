@@ -1,18 +1,18 @@
 """All pruning methods side by side: loss against size, and at equal size against cost."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goodsubnet.settings.figures import FigureSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goodsubnet.plots.contract import Tables
+    from goodsubnet.plots.contract import Form, Tables
 
 PLACE = 90
 TITLE = "All pruning methods at equal size"
 HEADING = "pruning methods side by side"
-FORM: Literal["bars", "curves", "map", "marks"] = "curves"
+FORM: "Form" = "curves"
 TABLES = ("methods",)
 KINDS = ("two_layer",)
 

@@ -1,18 +1,18 @@
 """What each stopping rule saves against what it loses."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goodsubnet.settings.figures import FigureSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goodsubnet.plots.contract import Tables
+    from goodsubnet.plots.contract import Form, Tables
 
 PLACE = 80
 TITLE = "When to stop: saved against lost"
 HEADING = "when to stop: saved against lost"
-FORM: Literal["bars", "curves", "map", "marks"] = "map"
+FORM: "Form" = "map"
 TABLES = ("stopping_scores",)
 KINDS = ("two_layer", "deep")
 

@@ -1,18 +1,18 @@
 """The terms of the bounds along pre-training."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goodsubnet.settings.figures import FigureSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goodsubnet.plots.contract import Tables
+    from goodsubnet.plots.contract import Form, Tables
 
 PLACE = 60
 TITLE = "Theory: the terms along training"
 HEADING = "the terms of the bounds along training"
-FORM: Literal["bars", "curves", "map", "marks"] = "curves"
+FORM: "Form" = "curves"
 TABLES = ("terms",)
 KINDS = ("two_layer",)
 

@@ -1,22 +1,19 @@
 """The threshold in pre-training iterations by number of examples, with the laws and Theorem 3 beside it."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from goodsubnet.settings.figures import FigureSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goodsubnet.plots.contract import Tables
+    from goodsubnet.plots.contract import Form, Tables
 
 PLACE = 70
 TITLE = "Theory: the threshold against the examples"
 HEADING = "the threshold against the number of examples"
-FORM: Literal["bars", "curves", "map", "marks"] = "curves"
-TABLES = (
-    "thresholds",
-    "laws",
-)
+FORM: "Form" = "curves"
+TABLES = ("thresholds", "laws")
 KINDS = ("two_layer",)
 
 

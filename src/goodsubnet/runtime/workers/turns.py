@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from goodsubnet.runtime.artifacts import Json
-from goodsubnet.runtime.devices import VARIABLE, Device
+from goodsubnet.runtime.devices import VARIABLE, Device, visible_devices
 from goodsubnet.runtime.group import Alone, Traffic, Workers
 
 
@@ -82,7 +82,5 @@ def _split(calls: np.ndarray) -> tuple[float, float]:
 def places(leased: Device, threads: int) -> int:
     """How many workers this machine can run at full speed: by its accelerators, or by its cores."""
     if leased.kind == "cuda":
-        from goodsubnet.runtime.devices import visible_devices
-
         return len(visible_devices({key: value for key, value in os.environ.items() if key != VARIABLE}))
     return len(os.sched_getaffinity(0)) // threads
