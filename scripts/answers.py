@@ -1,4 +1,4 @@
-"""Answer from which checkpoint on pre-training is enough, and say it in a line."""
+"""Find the checkpoint from which pre-training is enough, and state it in one line."""
 
 import pandas
 

@@ -1,4 +1,4 @@
-"""Put the bounds beside what was measured at every pruned checkpoint, and count where they are violated."""
+"""Compare the bounds with what was measured at every pruned checkpoint, and count where they are violated."""
 
 from goodsubnet.runtime.audit import Audit
 from goodsubnet.runtime.commands import parser, run

@@ -1,4 +1,4 @@
-"""Find the tolerance with which a method keeps the asked share of a network's multiply-adds."""
+"""Find the tolerance with which a method keeps the requested share of a network's multiply-adds."""
 
 from goodsubnet.runtime.commands import parser, run
 from goodsubnet.runtime.jobs import Job

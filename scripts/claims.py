@@ -51,7 +51,7 @@ def by_experiment(paths: list[str]) -> dict[str, pandas.DataFrame]:
 
 
 def sentence(verdicts: pandas.DataFrame) -> str:
-    """How many claims hold, in a line."""
+    """How many claims hold, in one line."""
     counts = Counter(verdicts["verdict"])
     told = {
         "holds": ("holds", "hold"),

@@ -28,7 +28,7 @@ def gather(audit: Audit) -> list[dict]:
         measured = audit.read(cell.path)
         dense = audit.read(audit.path_of(("pretrain", "adopt"), cell.names, ".dense.json"))
         pruned = audit.provenance[audit.path_of(("prune",), cell.names)]
-        # With several workers: without their start.
+        # With several workers: without their start-up.
         seconds = pruned.get("workers", pruned)["seconds"]
         ratios = latency_ratios(audit.provenance[cell.path])
         rows.append({**cell.names, **measured, **dense, **ratios, "seconds": seconds})

@@ -1,6 +1,6 @@
 """Write down the settings that a table must be made with, under a name that changes with them.
 
-The name makes Snakemake make the table again after every change, even where its own memory was lost.
+The name makes Snakemake make the table again after every change, even where its own records were lost.
 """
 
 from goodsubnet.runtime.commands import parser, run

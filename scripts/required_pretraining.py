@@ -1,4 +1,4 @@
-"""Tabulate from which iteration on a subnetwork is good, for each width, number of examples and method."""
+"""Tabulate the iteration from which a subnetwork is good, for each width, number of examples and method."""
 
 import pandas
 

@@ -1,7 +1,7 @@
 """What a job asks for: memory and time, from the sizes in the configuration; twice as much with each attempt.
 
 The same on one machine, where `--resources mem_mb=...` bounds what runs at once, and on a cluster, where the scheduler
-ends a job that takes more. So these are what is likely, with a margin.
+ends a job that takes more. So these are likely values, with a margin.
 """
 
 import math
@@ -11,8 +11,8 @@ from stages.base import Names, Stage
 
 # Minutes: a busy node or a slow file system must not end a job of seconds.
 SHORTEST = 10
-# Minutes, of any attempt: partitions for a day are common. What is ended at its limit saves its progress, and the next
-# attempt goes on from there.
+# Minutes, of any attempt: partitions for a day are common. A job ended at its limit saves its progress, and the next
+# attempt continues from there.
 LONGEST = 24 * 60
 MARGIN = 4
 
@@ -21,7 +21,7 @@ class Requests:
     """accelerated: whether there are accelerators to compute on."""
 
     def __init__(self, accelerated: bool) -> None:
-        # Of a given speed, so that a job asks for the same wherever it is asked.
+        # Machines of a fixed speed, so that a job's requests do not depend on where they are computed.
         self.on_core, self.on_accelerator = Machine(accelerated, CORE), Machine(accelerated, ACCELERATOR)
 
     def memory(self, stage: Stage, names: Names, attempt: int) -> int:

@@ -1,4 +1,4 @@
-"""The chain as paths: what the rules ask, and nobody else knows. Stages and figures are found by being there."""
+"""The chain as paths: what the rules ask for, known nowhere else. Stages and figures are found automatically."""
 
 import hashlib
 import importlib
@@ -36,9 +36,9 @@ from goodsubnet.settings.methods import LayerMethodSettings
 from goodsubnet.settings.networks import DeepNetworkSettings, builder_of
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
-# Of what names a row of a table.
+# The order of the names in a row of a table.
 ORDER = ["experiment", "dataset", "network", "width", "examples", "seed", "iteration", "method"]
-# What a table is gathered from: its script finds that by the plan.
+# What a table is gathered from: its script finds it by the plan.
 GATHERED = "gathered"
 FIGURE_PATH = "{experiment}/figures/"
 
@@ -89,7 +89,7 @@ class Chain:
             if isinstance(stage, PlannedTable):
                 sources |= {"plan", stage.of}
             if any(isinstance(each, OfTargets) or each == Every("shown") for each in stage.inputs.values()):
-                # Over everything that people read.
+                # These are made from everything that people read.
                 sources |= {
                     name for name, other in stages.items() if any(each.shown for each in other.outputs.values())
                 }
@@ -201,7 +201,7 @@ class Chain:
         )
 
     def architecture_code(self, network: str) -> list[str]:
-        """The code that builds a network, where that is found by name: of deep ones."""
+        """The code that builds a network, where it is found by name, as for deep ones."""
         chosen = self.configuration.networks[network]
         return self.code_of(chosen) if isinstance(chosen, DeepNetworkSettings) else []
 
@@ -251,7 +251,7 @@ class Chain:
         return self.path(needed.stage, needed.suffix, **filled)
 
     def _filled(self, needed: Input, names: Names) -> dict[str, str] | None:
-        """The names of an input that is of other ones than its reader; None where there is no such input."""
+        """The names of an input, which may differ from its reader's; None where there is no such input."""
         if needed.when is not None and not needed.when(self, names):
             return None
         filled = dict(names)
@@ -282,7 +282,7 @@ class Chain:
         if not isinstance(stage, PlannedTable):
             raise TypeError(f"{table} is not gathered by a plan")
         chosen = self.configuration.experiments[experiment]
-        # A method stands behind the one that it takes its widths from.
+        # A method comes after the one that it takes its widths from.
         methods = sorted(stage.methods(experiment), key=lambda name: self.configuration.widths_from(name) is not None)
         plan: Plan = {
             "names": {"experiment": experiment, "dataset": chosen.dataset},
@@ -306,7 +306,7 @@ class Chain:
         return plan
 
     def _enter(self, plan: Plan, entries: dict[str, Entry], name: str, names: Names) -> None:
-        """Add the artifacts of a stage to a plan, behind those that they are made from."""
+        """Add the artifacts of a stage to a plan, after those that they are made from."""
         stage = self._maker(name, names)
         own: dict[str, str | int | None] = {
             field: names[field] for field in ("network", "method") if field in stage.wildcards()
@@ -338,7 +338,7 @@ class Chain:
             entries[key]["members"].append(member)
 
     def _symbolic(self, needed: Input, names: Names, filled: Names) -> str:
-        """The path of an input, with the reader's wildcards; what is of other names than the reader's stands there."""
+        """The path of an input, with the reader's wildcards; names that differ from the reader's are filled in."""
         source = self.stages[needed.stage]
         path = f"{self._literal_root()}/{source.path}{needed.suffix or source.main.suffix}"
         others = {}
@@ -369,7 +369,7 @@ class Chain:
     def bounded_methods(self, target: str) -> list[str]:
         """The methods that the bounds speak of: greedy forward selection, of networks that are trained here.
 
-        The theory asks for the initial weights and the rate, which nobody knows of a network from elsewhere.
+        The theory needs the initial weights and the learning rate, which are unknown for a network from elsewhere.
         """
         if target not in self.configuration.experiments:
             return []
@@ -427,7 +427,7 @@ class Chain:
         return [self.path("claims"), self.path("verdict")]
 
     def products(self, target: str) -> list[str]:
-        """What people read of a target, and where a longer run would go on from; nothing if it is switched off."""
+        """What people read of a target, and where a longer run would continue from; nothing if it is switched off."""
         if self.configuration.switched_off(target):
             return []
         made = [*self.shown(target), self.path("report", experiment=target)]

@@ -1,4 +1,4 @@
-"""What a machine does in a second, and what a process takes of its memory: jobs' costs are told in these."""
+"""What a machine does in a second, and what a process takes of its memory: jobs' costs are expressed in these."""
 
 import time
 
@@ -17,15 +17,15 @@ TERMS_SECONDS = 10e-9
 START_OF_DEEP = 6.0
 # torchrun, and importing torch in each of its processes.
 START_OF_WORKERS = 6.0
-# Multiply-adds (counted as two) a second: a quarter of what a core of a server reached (62e9), and a third of the
-# float32 peak of a GPU of 2017. By these, and not by this machine's speed, jobs of a cluster ask for time.
+# Multiply-adds (counted as two) per second: a quarter of what a core of a server reached (62e9), and a third of the
+# float32 peak of a GPU of 2017. Jobs of a cluster ask for time by these, and not by this machine's speed.
 CORE, ACCELERATOR = 15e9, 5e12
 
 
 class Machine:
-    """accelerated: whether there are accelerators to compute on. rate: multiply-adds (counted as two) a second.
+    """accelerated: whether there are accelerators to compute on. rate: multiply-adds (counted as two) per second.
 
-    Without a rate that of one core of this machine is measured, once, by a small matrix product.
+    Without a rate, that of one core of this machine is measured, once, by a small matrix product.
     """
 
     def __init__(self, accelerated: bool, rate: float | None = None) -> None:
@@ -50,5 +50,5 @@ class Machine:
 
     @property
     def cuda(self) -> float:
-        """MB that a process takes more for an accelerator."""
+        """Additional MB that a process takes for an accelerator."""
         return WITH_CUDA if self.accelerated else 0

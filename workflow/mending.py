@@ -1,4 +1,4 @@
-"""What is mended in others: each for the versions in which the fault was seen. With another one it steps aside."""
+"""Fixes for faults in other packages: each for the versions in which the fault was seen; others are left alone."""
 
 import functools
 import importlib.metadata
@@ -17,7 +17,7 @@ SEEN = {"snakemake": ("9.27",), "snakemake-executor-plugin-slurm": ("2.8",)}
 
 
 def for_versions_of(package: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Mend only the versions of a package in which the fault was seen; of another one, say so."""
+    """Mend only the versions of a package in which the fault was seen; with another one, warn."""
 
     def decorate(mend: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(mend)
@@ -44,9 +44,9 @@ def for_versions_of(package: str) -> Callable[[Callable[..., None]], Callable[..
 def one_timer_at_a_time() -> None:
     """Wake the scheduler once a second, not once a second for each job that has finished.
 
-    Because of its limit of jobs a second (100 by default), Snakemake 9.27 ends every turn of its scheduler by setting a
-    timer that begins another turn. So each finished job starts one more endless chain of turns, and the work grows with
-    the square of the number of jobs. One timer that waits is enough for all.
+    Because of its limit of jobs per second (100 by default), Snakemake 9.27 ends every turn of its scheduler by setting
+    a timer that begins another turn. So each finished job starts one more endless chain of turns, and the work grows
+    with the square of the number of jobs. One timer that waits is enough for all.
     """
     from snakemake.scheduling.job_scheduler import JobScheduler
 
@@ -71,9 +71,9 @@ def one_timer_at_a_time() -> None:
 def whole_arrays_of_equal_jobs() -> None:
     """Submit at once what was selected, and in one array only jobs that ask for the same.
 
-    Of a rule that goes out as arrays, version 2.8 of the plugin holds back jobs while more of them are ready than were
-    selected, and then forgets them: with a limit on jobs, a run never ended (6 jobs, `--jobs 2`). And each task of an
-    array gets what the first one asks for, which may be less than the others need.
+    For a rule whose jobs go out as arrays, version 2.8 of the plugin holds back jobs while more of them are ready than
+    were selected, and then forgets them: with a limit on jobs, a run never ended (6 jobs, `--jobs 2`). And each task of
+    an array gets what the first one asks for, which may be less than the others need.
     """
     plugin = sys.modules.get("snakemake_executor_plugin_slurm")
     if plugin is None:

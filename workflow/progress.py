@@ -1,4 +1,4 @@
-"""What a run says of itself: its jobs and what they will cost before it starts, how far it is, why a job failed.
+"""What a run reports: its jobs and what they will cost before it starts, how far it is, why a job failed.
 
 Listens to Snakemake's events; the profile keeps Snakemake's own account of each job out of the terminal.
 """
@@ -32,7 +32,7 @@ SENTENCES = ("/answers.txt", "/claims.txt")
 PAGE = "verdict"
 
 
-# Events that the lines below stand for.
+# Events that the lines below replace.
 REPLACED = {
     LogEvent.RUN_INFO,
     LogEvent.RESOURCES_INFO,
@@ -54,9 +54,9 @@ UNWANTED = (
 
 
 class Reporter(logging.Filter):
-    """Tells of a run on the standard error stream. workflow: Snakemake's. machine: that it runs on.
+    """Reports a run on the standard error stream. workflow: Snakemake's. machine: the one that it runs on.
 
-    Snakemake's own lines, where ours stand for them, are shown with `--quiet host`, and are always in its log file.
+    Snakemake's own lines, where ours replace them, are shown with `--quiet host`, and are always in its log file.
     """
 
     def __init__(self, workflow: "Workflow", chain: Chain, machine: Machine) -> None:
@@ -92,7 +92,7 @@ class Reporter(logging.Filter):
     def announce(self) -> None:
         """The jobs of each stage, and a rough estimate of time and disk."""
         cluster = self.workflow.resource_settings.nodes is not None
-        # How many jobs of a cluster run at once is not known: the sum is told.
+        # How many jobs of a cluster run at once is not known: the sum is reported.
         cores = 1 if cluster else os.cpu_count() if self.workflow.dryrun else self.workflow.cores
         counts: Counter[str] = Counter()
         seconds: dict[str, float] = defaultdict(float)
@@ -134,7 +134,7 @@ class Reporter(logging.Filter):
         self.say("\n".join(lines) + "\n")
 
     def folder(self) -> Path:
-        """The nearest folder that is there, of those that the results will lie in."""
+        """The nearest existing folder among those that will hold the results."""
         results = Path(self.chain.configuration.results_dir).absolute()
         return next(folder for folder in [results, *results.parents] if folder.is_dir())
 
@@ -156,7 +156,7 @@ class Reporter(logging.Filter):
             return
         jobs = list(self.workflow.dag.jobs)
         asked = sorted(str(path) for job in jobs for path in job.output if str(path).endswith(SENTENCES))
-        # Experiment by experiment; what is of all of them comes last.
+        # Experiment by experiment; what concerns all of them comes last.
         asked.sort(key=lambda path: path.count("/"), reverse=True)
         lines = [Path(path).read_text().strip() for path in asked if Path(path).exists()]
         lines += [f"All of it on one page: {job.output[0]}" for job in jobs if job.rule.name == PAGE]

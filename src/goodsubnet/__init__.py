@@ -1,6 +1,6 @@
 """How long must a network be trained before it can be pruned well?
 
-The public face, each imported when it is asked for: much of it is slow to load.
+The public interface; each name is imported only when it is used, because much of it is slow to load.
 
     greedy_forward_selection    neurons of a two-layer network, from their outputs (Algorithm 1)
     Selection                   what it returns
@@ -8,7 +8,7 @@ The public face, each imported when it is asked for: much of it is slow to load.
     Watch                       in a training loop: is it enough?
     Judgement                   what it answers
     load_configuration          a configuration, checked and typed
-    UserError                   what is raised for what a user can mend
+    UserError                   what is raised for what a user can fix
 """
 
 import importlib.metadata

@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """Something the user can mend: the message names the key or file, what is wrong, and what to do."""
+    """Something the user can fix: the message names the key or file, what is wrong, and what to do."""

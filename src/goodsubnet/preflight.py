@@ -15,7 +15,7 @@ from goodsubnet.settings.figures import FigureStyle
 
 
 def check(configuration: Configuration) -> None:
-    """Raises UserError where a run of the configured targets could not come to its end, as far as that shows."""
+    """Raises UserError where a run of the configured targets could not finish, as far as can be foreseen."""
     check_results(configuration)
     check_by_itself(configuration)
     for experiment in configuration.target_experiments:
@@ -24,7 +24,7 @@ def check(configuration: Configuration) -> None:
 
 
 def check_by_itself(configuration: Configuration) -> None:
-    """The same without a look at data, checkpoints and results, which may be on another machine."""
+    """The same without looking at data, checkpoints and results, which may be on another machine."""
     for experiment in configuration.target_experiments:
         check_architectures(configuration, experiment)
     check_style(configuration)
@@ -41,7 +41,7 @@ def check_results(configuration: Configuration) -> None:
 
 
 def check_architectures(configuration: Configuration, experiment: str) -> None:
-    """Raises UserError where a network's file builds none."""
+    """Raises UserError where a network's file builds no network."""
     for name in configuration.experiments[experiment].networks:
         try:
             configuration.networks[name].as_architecture()
@@ -83,7 +83,7 @@ def check_data(configuration: Configuration, experiment: str) -> None:
 
 
 def check_style(configuration: Configuration) -> None:
-    """Raises UserError for colours that cannot be drawn: before any figure is deleted to be drawn anew."""
+    """Raises UserError for colours that cannot be drawn: before any figure is deleted to be redrawn."""
     style = configuration.figures.style
     if style != FigureStyle():
         # Slow to import, and only those who change the style need it.

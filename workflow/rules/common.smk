@@ -44,7 +44,7 @@ ELSEWHERE = workflow.resource_settings.nodes is not None or workflow.exec_mode !
 
 
 def device():
-    """What the jobs compute on. This machine knows its own accelerators only: for others `auto` is the CPU."""
+    """What the jobs compute on. This machine knows only its own accelerators: for others `auto` is the CPU."""
     if ELSEWHERE:
         return "cuda" if CONFIGURATION.device == "cuda" else "cpu"
     return devices.resolve(CONFIGURATION.device, os.environ)
@@ -55,7 +55,7 @@ try:
     CHAIN = Chain(CONFIGURATION, on_cluster=ELSEWHERE)
     preflight.check(CONFIGURATION)
     preflight.check_nodes(CONFIGURATION, on_cluster=ELSEWHERE or "SLURM_JOB_ID" in os.environ)
-    # Without a device to count, jobs that ask for one would run one after the other for nothing.
+    # Without a device to count, jobs that ask for one would run one after the other for no reason.
     GPU = int(device() == "cuda")
 except UserError as error:
     raise WorkflowError(f"{', '.join(map(str, workflow.configfiles))}: {error}") from None
@@ -90,7 +90,7 @@ def one_input(stage, name, wildcards):
     try:
         return CHAIN.input_of(stage, name, dict(wildcards.items()))
     except KeyError:
-        # As Snakemake tries paths of names that the configuration does not have.
+        # Snakemake also tries paths with names that the configuration does not have.
         raise WorkflowError(f"{stage}: the configuration has no {dict(wildcards.items())}") from None
 
 
@@ -105,7 +105,7 @@ def outputs_of(stage):
 
 
 def shown(output, path):
-    """A path, with what the report says of it."""
+    """A path, with what the report says about it."""
     if output.shown is None:
         return path
     target = "{experiment}" if "{experiment}" in path else path.split("/")[-2]
@@ -122,7 +122,7 @@ REQUESTS = Requests(accelerated=GPU > 0)
 
 
 def resources_of(stage):
-    """Which stage it is; memory in MB and minutes, more with each attempt; accelerators; and who selects together."""
+    """Which stage it is; memory in MB and minutes, more with each attempt; accelerators; and workers."""
     named = {"stage": stage.name}
     if stage.local:
         return named
@@ -149,7 +149,7 @@ def threads_of(stage):
 # How many processes select together, and how they talk. No result depends on it; so these are resources, not parameters
 # that Snakemake compares.
 def over_nodes(value):
-    """A resource that Slurm is told only where the workers are spread over several nodes; None is left out."""
+    """A resource that is passed to Slurm only where the workers are spread over several nodes; None is left out."""
     return lambda wildcards, threads: (
         value(distributed(wildcards).nodes, threads) if distributed(wildcards).nodes > 1 else None
     )
@@ -188,7 +188,7 @@ GIVEN = {
     "workers": " --workers {resources.workers} --nodes {resources.nodes} --graph {resources.graph}",
     "saving": f" --save-seconds {CONFIGURATION.save_every.seconds}"
     f" --save-iterations {CONFIGURATION.save_every.iterations or 0}",
-    # Its sidecar says so: a checkpoint that is gone was not lost.
+    # Its sidecar says so: then a checkpoint that is gone was deleted, not lost.
     "kept": " --temporary" if CONFIGURATION.keep_checkpoints == "last" else "",
     "snakefile": escaped(
         f" --snakefile {shlex.quote(str(ROOT / 'Snakefile'))} --configuration {shlex.quote(json.dumps(config))}"
@@ -197,7 +197,7 @@ GIVEN = {
 
 
 def command(stage):
-    """The command of a stage's script: what it is given, its inputs, and the wildcards that it is told."""
+    """The command of a stage's script: what it is given, its inputs, and the wildcards that are passed to it."""
     given = "".join(GIVEN[name] for name in stage.given)
     # With `=`, an input that is not there is an empty argument, not a missing one.
     inputs = "".join(
@@ -240,7 +240,7 @@ def of_targets(stage, suffix=""):
 
 
 def by_name(experiment):
-    """What an experiment makes that was asked for by its name."""
+    """What an experiment makes when it is asked for by name."""
 
     def products(wildcards):
         try:
@@ -256,6 +256,6 @@ def by_name(experiment):
 if workflow.exec_mode == ExecMode.DEFAULT and not workflow.remote_exec:
     mending.one_timer_at_a_time()
     mending.whole_arrays_of_equal_jobs()
-    # The workflow that imports this one tells of its run itself.
+    # The workflow that imports this one reports its own run.
     if not IMPORTED:
         logger.addFilter(Reporter(workflow, CHAIN, Machine(accelerated=GPU > 0)))

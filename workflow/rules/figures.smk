@@ -1,4 +1,4 @@
-# One rule for each figure. What it is drawn from, and how, stands in src/goodsubnet/plots/figures/, its caption beside it.
+# One rule for each figure. What it is drawn from, how, and its caption are in src/goodsubnet/plots/figures/.
 for figure in CHAIN.figures.values():
 
     rule:

@@ -1,5 +1,5 @@
-# One rule for each stage, in the order of the data. What a stage is made from and makes, what its result depends on and
-# what its jobs take stands in workflow/stages/; what it computes, from its script on, in scripts/.
+# One rule for each stage, in the order of the data. workflow/stages/ says what a stage is made from and makes, what its
+# result depends on and what its jobs take; what it computes begins with its script in scripts/.
 for stage in CHAIN.stages.values():
 
     rule:

@@ -1,1 +1,1 @@
-"""The stages of the chain: a class each, found by being there. `base` says what one has."""
+"""The stages of the chain: one class each, found automatically. `base` says what one has."""

@@ -1,7 +1,7 @@
-"""What a stage says of itself, in one place: its files, its inputs, its settings and code, and what its jobs cost.
+"""What a stage declares, in one place: its files, its inputs, its settings and code, and what its jobs cost.
 
 The rules, the plans of the tables, the run's estimates and the cluster's requests all ask it; `runtime.audit` and
-`runtime.verification` find in plans and sidecars what it said.
+`runtime.verification` find what it declared in plans and sidecars.
 """
 
 import math
@@ -27,7 +27,7 @@ VARIED = ("examples", "seed", "iteration")
 
 @dataclass(frozen=True)
 class Shown:
-    """How a file stands in the report. what: its title. caption: a file of workflow/report."""
+    """How a file appears in the report. what: its title. caption: a file of workflow/report."""
 
     what: str
     caption: str
@@ -44,11 +44,11 @@ class Output:
 
 @dataclass(frozen=True)
 class Input:
-    """A file that a job needs of another stage, for the same wildcards but where something else is said.
+    """A file that a job needs of another stage, for the same wildcards unless something else is said.
 
-    suffix: which of its files; its first one, if empty. iteration: another checkpoint: the one before, which the first
-    one has none of, the `first` or the `last`. when, method: asked with the chain and the names; whether there is such
-    an input, and of which other method it is.
+    suffix: which of its files; its first one, if empty. iteration: another checkpoint: the one before (the first one
+    has none), the `first` or the `last`. when, method: called with the chain and the names: whether there is such an
+    input, and which other method it belongs to.
     """
 
     stage: str
@@ -82,7 +82,7 @@ class OfTargets:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A file that no stage makes: a pattern, asked with the chain and the names."""
+    """A file that no stage makes: a pattern, called with the chain and the names."""
 
     pattern: Callable[["Chain", Names], str]
 
@@ -92,20 +92,20 @@ Needed: TypeAlias = Input | Every | Gathered | OfTargets | Elsewhere
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a job: seconds on one core, and bytes that it leaves on the disk."""
+    """What a job costs: seconds on one core, and bytes that it leaves on the disk."""
 
     seconds: float
     size: float = 1e5
 
 
 class Stage:
-    """One stage of the chain. Whoever adds one writes a class like this in a file of this folder, and its script.
+    """One stage of the chain. To add one, write a class like this in a file of this folder, and its script.
 
     name: of the rule and the script. path: of its files without their suffixes, below `results_dir`. outputs: its
-    files, by the names that the rule has for them; the first one is what the script is told to make. inputs: by the
-    names that the script has for them. passed: wildcards that the script is told. given: its other arguments: `machine`
-    (device, data_dir, readers), `workers` (Algorithm 2), `saving`, `kept` (temporary checkpoints), `data_dir`,
-    `snakefile`. local: seconds of work, done where Snakemake runs.
+    files, by the names that the rule has for them; the first one is passed to the script as its output. inputs: by the
+    names that the script has for them. passed: wildcards that the script is given. given: its other arguments:
+    `machine` (device, data_dir, readers), `workers` (Algorithm 2), `saving`, `kept` (temporary checkpoints),
+    `data_dir`, `snakefile`. local: seconds of work, done where Snakemake runs.
     constraints: on wildcards.
     """
 
@@ -123,7 +123,7 @@ class Stage:
         self.chain = chain
         self.configuration = chain.configuration
 
-    # ---- what a stage says; by default what holds for a table that depends on nothing but its inputs
+    # ---- what a stage declares; the defaults are those of a table that depends on nothing but its inputs
 
     def settings(self, names: Names) -> StageSettings:
         """What the result depends on, beside inputs and code. names: the wildcards that choose; others may be there."""
@@ -142,7 +142,7 @@ class Stage:
         return {}
 
     def grid(self) -> dict[str, list[str]]:
-        """The values of its wildcards, of a stage whose files are of no experiment."""
+        """The values of its wildcards, for a stage whose files belong to no experiment."""
         return {}
 
     def threads(self, names: Names) -> int:

@@ -30,7 +30,7 @@ class Observe(NetworkStage):
         "data": Input("prepare"),
         "subset": Input("subset"),
         "checkpoint": Input("pretrain"),
-        # It stands for the unknown initial weights of a network that was trained elsewhere.
+        # It stands in for the unknown initial weights of a network that was trained elsewhere.
         "first": Input(
             "pretrain",
             iteration="first",

@@ -108,7 +108,7 @@ class Selecting(NetworkStage):
 
 
 class Calibrate(Selecting):
-    """Find the tolerance with which a method keeps the asked share of a network's multiply-adds."""
+    """Find the tolerance with which a method keeps the requested share of a network's multiply-adds."""
 
     name = "calibrate"
     path = f"{{experiment}}/calibrate/{{method}}/{NETWORK}"

@@ -42,7 +42,7 @@ class Collect(PlannedTable):
 
 
 class RequiredPretraining(Stage):
-    """Tabulate from which iteration on a subnetwork is good, for each width, number of examples and method."""
+    """Tabulate the iteration from which a subnetwork is good, for each width, number of examples and method."""
 
     name = "required_pretraining"
     path = "{experiment}/required_pretraining"
@@ -63,7 +63,7 @@ class RequiredPretraining(Stage):
 
 
 class Answers(Stage):
-    """Answer from which checkpoint on pre-training is enough, and say it in a line."""
+    """Find the checkpoint from which pre-training is enough, and state it in one line."""
 
     name = "answers"
     path = "{experiment}/answers"

@@ -57,7 +57,7 @@ class Terms(NetworkStage):
 
 
 class Bounds(PlannedTable):
-    """Put the bounds beside what was measured at every pruned checkpoint, and count where they are violated."""
+    """Compare the bounds with what was measured at every pruned checkpoint, and count where they are violated."""
 
     name = "bounds"
     path = "{experiment}/theory/bounds"

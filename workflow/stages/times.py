@@ -13,7 +13,7 @@ from goodsubnet.settings.stages import LayerTimesSettings, NeuronTimesSettings, 
 from stages.base import Cost, Every, Names, Needed, Output, Shown, Stage
 
 PARTS = ("layers", "two_layer")
-# So many that Snakemake gives all the cores that it has.
+# So many that Snakemake gives the job all its cores.
 ALL_CORES = 1_000_000
 
 
@@ -65,7 +65,7 @@ class PruningTimes(Stage):
         return max(self.configuration.pruning_times.workers)
 
     def threads(self, names: Names) -> int:
-        # On one machine all cores that there are: what runs beside would be measured, too.
+        # On one machine, all its cores: whatever runs beside the job would be measured, too.
         own = self.workers(names) * self.configuration.pruning_times.threads
         return own if self.chain.on_cluster else ALL_CORES
 
@@ -87,7 +87,7 @@ class PruningTimes(Stage):
         else:
             layers, network = times.layers, self.network().cost()
             images = len(layers.blocks) * layers.steps * layers.candidates * layers.batch_size
-            # Half of the network follows a cut, in the mean.
+            # On average half of the network follows a cut.
             once = images * network.multiply_adds * (layers.size / network.size) ** 2 / machine.rate
         # The first measurement of each is thrown away.
         shared = sum(1 / min(workers, cores) for workers in times.workers)

@@ -148,7 +148,7 @@ class Adopt(DenseNetwork):
     given = ("machine", "kept")
 
     def settings(self, names: Names) -> AdoptSettings:
-        # Of the training only what the dense network is measured with.
+        # Of the training, only what is needed to measure the dense network.
         pretrain, threads = self.experiment(names).pretrain, self.configuration.threads.pretrain
         if isinstance(pretrain, Pretrain):
             architecture = self.configuration.two_layer(names["network"]).as_architecture()
@@ -191,6 +191,6 @@ class Adopt(DenseNetwork):
 
 
 def elsewhere(stage: NetworkStage) -> str:
-    """Networks whose checkpoints were trained elsewhere, as a regular expression; it may be that of none."""
+    """Networks whose checkpoints were trained elsewhere, as a regular expression, which may match none."""
     networks = stage.configuration.networks
     return "|".join(re.escape(name) for name, network in networks.items() if network.elsewhere) or "(?!)"

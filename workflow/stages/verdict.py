@@ -32,7 +32,7 @@ class Claims(Stage):
         return ClaimsSettings(experiments=[self.described(name) for name in self.configuration.experiments])
 
     def described(self, name: str) -> DescribedExperiment:
-        """An experiment, in what the claims are judged by."""
+        """An experiment, as far as the claims are judged by it."""
         configuration, chosen = self.configuration, self.configuration.experiments[name]
         dataset, pretrain = configuration.datasets[chosen.dataset], chosen.pretrain
         return DescribedExperiment(

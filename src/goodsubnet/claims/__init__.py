@@ -1,4 +1,4 @@
-"""Which of the paper's thirteen claims hold: a test each on the tidy tables. docs/claims.md says what decides.
+"""Which of the paper's thirteen claims hold: one test each on the tidy tables. docs/claims.md says what decides.
 
     judgements = judge(results, singular_value_fits=..., condition_numbers=..., pruning_times=...)
     verdicts = summary(judgements)
@@ -6,11 +6,11 @@
 
 `results` has an `ExperimentResults` for each experiment of the configuration, with tables where it ran; the other
 arguments are the tables singular_values.fits.csv, condition_numbers.csv and times.csv, or None. Nothing in them raises:
-what is missing, empty or wrong becomes "not run" or "undecided", with words.
+what is missing, empty or wrong becomes "not run" or "undecided", with the reason.
 
 A judgement is a row with the columns `rows.COLUMNS`:
-- `claim` (1 to 13), `part` (what of it), `statement`;
-- `experiment` ("random_matrices" and "pruning_times" for what is no experiment; "one / other" for two), `method`,
+- `claim` (1 to 13), `part` (which part of it), `statement`;
+- `experiment` ("random_matrices" and "pruning_times" for what is not an experiment; "one / other" for two), `method`,
   `lr_scaling`;
 - `statistic`, `effect`, `low` and `high` (95%; empty where there are none, infinite where censored), `line`, `seeds`;
 - `verdict`: "holds", "does not hold", "undecided" or "not run"; `reason`;
@@ -59,13 +59,13 @@ def judge(
 
 
 def summary(judgements: pd.DataFrame) -> pd.DataFrame:
-    """One verdict a claim, with how many judgements say what, and the judgement that decides (or the first).
+    """One verdict per claim, with the number of judgements of each kind, and the judgement that decides (or the first).
 
     Columns: `claim`, `statement`, `verdict`, `reason`; `judgements` (that were run), `hold`, `do_not_hold`,
     `undecided`, `not_run`; and of the judgement that decides `part`, `experiment`, `method`, `lr_scaling`, `statistic`,
     `effect`, `low`, `high`, `line`, `seeds`, `figure`, `judgement_reason`.
     """
-    # As they come from a file, too.
+    # Empty cells, as when read from a file.
     text = [name for name in ("part", "experiment", "method", "lr_scaling", "reason") if name in judgements]
     judgements = judgements.fillna(dict.fromkeys(text, ""))
     return pd.DataFrame(

@@ -70,7 +70,7 @@ def under_both_scalings(
     measure: Measure,
     table: str = "evaluations",
 ) -> Rows:
-    """A question to two-layer experiments, where the scaling of the learning rate decides it."""
+    """A question about two-layer experiments, asked under each scaling of the learning rate."""
     for scaling, experiment in SCALINGS.items():
         rows = over_experiments(
             question,

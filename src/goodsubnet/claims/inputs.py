@@ -12,7 +12,7 @@ from goodsubnet.results.analysis import CELL, GROUP, Trials, grouped_trials, req
 
 
 class NotAsked(UserError):
-    """The experiment cannot answer this question, whatever its seeds give: what it would need."""
+    """The experiment cannot answer this question, whatever its seeds give; the message says what it would need."""
 
 
 LARGEST_KEY = 1e15  # beyond it float64 does not tell whole numbers apart
@@ -63,9 +63,9 @@ class Network(NamedTuple):
 
 
 def rows_of(table: pd.DataFrame | None, method: str, columns: list[str], what: str = "evaluations") -> pd.DataFrame:
-    """The rows of a method, with numbers, or NaN for what is none, in the columns, the width and the cells.
+    """The rows of a method; the columns, the width and the cells are numbers, or NaN for what is not a number.
 
-    Raises UserError where there is no table, or it lacks a column, the method, or what a row is of.
+    Raises UserError where there is no table, or it lacks a column, the method, or what a row belongs to.
     """
     if table is None:
         raise UserError(f"there is no table of {what}; run the experiment again")
@@ -103,7 +103,7 @@ def networks_of(
 
 
 def narrowest_and_widest(networks: list[Network]) -> tuple[int, int]:
-    """Their places in the list. Raises UserError where all are as wide."""
+    """Their positions in the list. Raises UserError where all are equally wide."""
     widths = [each.width for each in networks]
     if len(set(widths)) < 2 or np.isnan(widths).any():
         raise NotAsked("one width only; name networks of at least two widths")
@@ -111,9 +111,9 @@ def narrowest_and_widest(networks: list[Network]) -> tuple[int, int]:
 
 
 def dense_parameters(table: pd.DataFrame, method: str, networks: list[Network]) -> tuple[int, int]:
-    """The places of the networks with the fewest and the most parameters before pruning.
+    """The positions of the networks with the fewest and the most parameters before pruning.
 
-    Raises UserError where all have as many, or the table does not say.
+    Raises UserError where all have equally many, or the table does not say.
     """
     require_columns(table, ["parameters", "params_ratio"])
     rows = table[table["method"] == method]

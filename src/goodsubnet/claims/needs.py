@@ -20,7 +20,7 @@ class Needs(NamedTuple):
     censored: np.ndarray  # EARLY, SHOWN or LATE
 
     def at(self, sizes: np.ndarray) -> "Needs":
-        """Those of some sizes, given as a mask or as places."""
+        """The needs of some sizes, given as a mask or as positions."""
         return Needs(*(array[:, sizes] for array in self))
 
     @property
@@ -58,7 +58,7 @@ def winning_tickets(trials: Trials, dense: Trials) -> Needs:
 def plateau(trials: Trials) -> Needs:
     """Until the accuracy comes within `PLATEAU_MARGIN` of its highest, largest number of examples: (K, 1).
 
-    In the last interval between checkpoints the range has no upper end: the accuracy may be rising still.
+    In the last interval between checkpoints the range has no upper end: the accuracy may still be rising.
     """
     values = trials.values[:, -1:]
     crossing = first_crossing(values, values.max(axis=-1) - PLATEAU_MARGIN, trials.iterations)

@@ -193,7 +193,7 @@ def _law(results: ExperimentResults, method: str, part: str) -> _Law:
     """Verdict, reason, effect, seeds and level of claim 3 for one experiment and method."""
     try:
         column, largest = (LOSS, np.inf) if part == "loss threshold" else (results.accuracy, 1)
-        # All networks must have all seeds, or the mean over networks would be of other ones for other seeds.
+        # All networks must have all seeds, or the mean would be over different networks for different seeds.
         networks_of(results.evaluations, method, column, largest)
         table = rows_of(results.evaluations, method, [column])
         values = seed_thresholds(table) if column == LOSS else seed_requirements(table, column)
@@ -225,7 +225,7 @@ def _law(results: ExperimentResults, method: str, part: str) -> _Law:
 
 
 def _geometric_means(values: pd.DataFrame) -> pd.DataFrame:
-    """Values of single seeds over all networks: a value is censored where that of a network is."""
+    """Each seed's geometric mean over all networks: a value is censored where that of any network is."""
     keys = ["experiment", "method", "examples", "seed"]
     logs = values.assign(value=np.log(values["value"]))
     means = logs.groupby(keys, as_index=False)["value"].agg(lambda group: np.exp(group.mean(skipna=False)))

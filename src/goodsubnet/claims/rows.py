@@ -37,7 +37,7 @@ MOST_NAMED = 6
 
 
 class Measured(NamedTuple):
-    """An effect and what must be said of it.
+    """An effect and what must be said about it.
 
     note: words that stand in the reason, whatever the verdict; where needs are censored, how many. comparisons: of how
     many estimates this is the one that speaks most against the claim.
@@ -109,7 +109,7 @@ class Question:
         )
 
     def attempted(self, experiment: str, measure: Callable[[], Measured], **more: object) -> Judgement:
-        """The row of what `measure` gives; with its words not run or undecided, where it raises UserError."""
+        """The row of what `measure` gives; where it raises UserError, not run or undecided, with its message."""
         try:
             return self.judged(experiment, measure(), **more)
         except NotAsked as error:
@@ -131,8 +131,8 @@ def over_experiments(
 ) -> list[Judgement]:
     """A row for each experiment and method of the paper; "not run" with the words `lacking` where there is none.
 
-    measure: of an experiment and the name of a method. chosen: whether the question is about these two.
-    table: what of the results it is measured on.
+    measure: takes an experiment and the name of a method. chosen: whether the question is about these two.
+    table: the part of the results that it is measured on.
     """
     rows = []
     for each in results:
@@ -154,14 +154,14 @@ def over_experiments(
 
 
 def run_words(results: ExperimentResults) -> str:
-    """What runs an experiment that the configuration has."""
+    """How to run an experiment that the configuration has."""
     if results.source == "folder":
         return f"name the path of its images under datasets, and {target_words(results.name)}"
     return target_words(results.name)
 
 
 def target_words(name: str) -> str:
-    """What runs something that the verdict is to speak of."""
+    """How to run something that the verdict is to cover."""
     return f"add {name} to targets and run again"
 
 
@@ -178,7 +178,7 @@ def seed_means(values: np.ndarray, note: str = "") -> Measured:
 
 
 def _part(row: Judgement) -> str:
-    """A part of a claim that must be seen, by itself for each scaling of the learning rate where that decides it."""
+    """The part of a claim, with the scaling of the learning rate where the claim is judged under both."""
     scaling = row["lr_scaling"] if row["claim"] in UNDER_BOTH_SCALINGS else ""
     return " ".join(words for words in (row["part"], f"({scaling})" if scaling else "") if words)
 
@@ -190,7 +190,7 @@ def _counted(rows: Sequence[Judgement], verdict: str) -> str:
 
 
 def _named(rows: Sequence[Judgement]) -> str:
-    """The parts that some rows are of, in brackets; empty where they have none or are too many to name."""
+    """The parts that some rows belong to, in brackets; empty where they have none or are too many to name."""
     parts = list(dict.fromkeys(row["part"] for row in rows if row["part"]))
     return f" ({'; '.join(parts)})" if 0 < len(parts) <= MOST_NAMED else ""
 
@@ -200,7 +200,7 @@ def overall(claim: int, rows: Sequence[Judgement]) -> dict[str, object]:
     ran = [row for row in rows if row["verdict"] != NOT_RUN]
     level = LEVEL / max(1, len(ran))
     holding, failing = ([row for row in ran if row["verdict"] == verdict] for verdict in (HOLDS, FAILS))
-    # Without a level it was no matter of chance.
+    # Without a level, chance played no part.
     refuting = [row for row in failing if math.isnan(row["level_refuting"]) or row["level_refuting"] <= level]
     deciding = None
     if not ran:

@@ -7,7 +7,7 @@ degrees of freedom: where the seeds' numbers are Gaussian it covers the truth in
 percentile interval of the same bootstrap covers it in 75% with three seeds.
 
 A number may be a range, because checkpoints do not show it (a need that is never met is at least the last one): then
-the low end of the interval is that of the ranges' low ends, the high end that of their high ends.
+the low end of the interval is computed from the ranges' low ends, and the high end from their high ends.
 """
 
 import math
@@ -60,7 +60,7 @@ class End(NamedTuple):
     mean: float
     error: float  # standard error of the mean; 0 where all seeds give the same number
     freedom: float
-    sign_level: float  # of the sign test, which is left where there is no spread
+    sign_level: float  # of the sign test, all that is left where there is no spread
 
     def bound(self, level: float, side: int) -> float:
         """The end of the interval at a two-sided level; side: -1 or 1. NaN where equal numbers leave it open."""

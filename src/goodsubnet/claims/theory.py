@@ -151,7 +151,7 @@ def condition_grows(results: Sequence[ExperimentResults], numbers: pd.DataFrame 
 
 
 def _where_assumed(question: Question, results: Sequence[ExperimentResults], measure: Measure) -> Rows:
-    """A question to experiments in which the theory's assumptions hold."""
+    """A question about experiments in which the theory's assumptions hold."""
     yield from over_experiments(
         question,
         results,
@@ -163,7 +163,7 @@ def _where_assumed(question: Question, results: Sequence[ExperimentResults], mea
 
 
 def _assumed(results: ExperimentResults, method: str) -> bool:
-    """Whether the assumptions hold: as the terms say, or where there are none as the settings let expect."""
+    """Whether the assumptions hold: as the terms say or, where there are none, as the settings suggest."""
     terms = results.terms
     if terms is None or not {CONDITION, "iteration", "method"} <= set(terms.columns):
         return results.loss == "squared" and results.inputs == "unit_length"

@@ -26,7 +26,7 @@ _Request = tuple[int, str, tuple[int, int] | None]
 
 
 class ResidentImages:
-    """Images that lie on the device as bytes, once for all.
+    """Images that are kept on the device as bytes.
 
     images: uint8, shape (examples, channels, height, width), values 0 .. pixel_max. labels: int64, shape (examples,).
     augmentation: of training batches, as `crop_and_flip` does it, or None.
@@ -91,7 +91,7 @@ class StreamedImages:
     readers: processes that read ahead; 0 reads in this one. What is read does not depend on their number.
 
     Iterating raises UserError, naming the file, for an image that cannot be decoded. The readers end with the
-    iteration, also where it is abandoned.
+    iteration, even if it is abandoned.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class StreamedImages:
             return self._on_device(*_collate(list(pool.map(self._reader.__getitem__, self._requests(indices)))))
 
     def _requests(self, indices: Iterable[int], stream: tuple[int, int] | None = None) -> list[_Request]:
-        # With the names in the requests, the readers need no copy of the list, which may have a million.
+        # With the names in the requests, the readers need no copy of the list, which may have a million entries.
         return [(int(index), self.files[index], stream) for index in indices]
 
     def _load(self, requests: Iterable[list[_Request]]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -175,7 +175,7 @@ class _Reader(Dataset):
     def __getitem__(self, request: _Request) -> tuple[int, Tensor | UserError]:
         """Index and image, uint8 of shape (channels, size, size); an error is returned.
 
-        What a worker raises would come out of the DataLoader with the worker's traceback for a message.
+        What a worker raises would come out of the DataLoader with the worker's traceback as its message.
         """
         index, file, stream = request
         try:
@@ -199,9 +199,9 @@ def _collate(loaded: list[tuple[int, Tensor | UserError]]) -> tuple[Tensor, Tens
 
 
 def _leave_process_group(_worker: int) -> None:
-    """So that a signal to all of a job reaches the process that knows what to save, and not its readers.
+    """So that a signal sent to a whole job reaches the process that knows what to save, and not its readers.
 
-    A worker that a signal ended would be an error in the middle of saving. Workers end when their parent has gone.
+    A worker ended by a signal would cause an error in the middle of saving. Workers end when their parent is gone.
     """
     os.setpgid(0, 0)
 

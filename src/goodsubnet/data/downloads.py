@@ -25,7 +25,7 @@ def downloaded(name: str, missing: Sequence[str], folder: Path, advice: str) -> 
     """A scratch folder beside `folder` to download into; its files are then moved with `os.replace`.
 
     torchvision unpacks in place and takes any file of the right name for a complete one, so an interrupted download,
-    or two at a time, would leave a damaged file. Raises UserError where the block fails: the data set's name, what was
+    or two at once, would leave a damaged file. Raises UserError where the block fails: the data set's name, what was
     missing, why, and the advice.
     """
     try:

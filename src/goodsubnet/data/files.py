@@ -15,10 +15,10 @@ PIL_MODES = {1: "L", 3: "RGB"}
 
 
 def read_image(path: Path, channels: int) -> "Image.Image":
-    """The image in a file, 8 bits a channel: grey where `channels` is 1, RGB where it is 3.
+    """The image in a file, 8 bits per channel: grey where `channels` is 1, RGB where it is 3.
 
     Transparency is dropped, of an animation the first frame is taken, and pixels stay as they are stored (no EXIF
-    rotation). Raises UserError, naming the file, where it cannot be decoded or has more than 8 bits a channel.
+    rotation). Raises UserError, naming the file, where it cannot be decoded or has more than 8 bits per channel.
     """
     from PIL import Image
 
@@ -26,10 +26,10 @@ def read_image(path: Path, channels: int) -> "Image.Image":
     try:
         with Image.open(path) as stored:
             deep = _is_deep(stored)
-            # PIL warns where it drops the transparency of a palette; by way of RGBA it does not.
+            # PIL warns where it drops the transparency of a palette; by way of RGBA, it does not.
             image = stored.convert("RGBA") if stored.mode == "P" and "transparency" in stored.info else stored
             image = image.convert(mode)
-    # The decoders raise all kinds for damaged files: SyntaxError, struct.error, IndexError ...
+    # The decoders raise all kinds of errors for damaged files: SyntaxError, struct.error, IndexError ...
     except Exception as error:
         raise _unreadable(path, error) from error
     if deep:
@@ -56,7 +56,7 @@ def pack(names: list[str]) -> np.ndarray:
 
 
 def unpack(array: np.ndarray) -> list[str]:
-    """The names that `pack` made an array of."""
+    """The names in an array made by `pack`."""
     return json.loads(array.tobytes())
 
 
@@ -71,7 +71,7 @@ def one_line(error: Exception) -> str:
 
 
 def _is_deep(stored: "Image.Image") -> bool:
-    """More than 8 bits a channel: PIL would clip the values at 255, and most of a 16-bit image would come out white."""
+    """More than 8 bits per channel: PIL would clip values at 255, and most of a 16-bit image would come out white."""
     return stored.mode.startswith(("I", "F"))
 
 

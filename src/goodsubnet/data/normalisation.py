@@ -9,8 +9,8 @@ IMAGENET = {3: ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), 1: ([0.449], [0.2
 def pixel_statistics(images: np.ndarray, pixel_max: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel on the scale [0, 1], float32 of shape (channels,).
 
-    images: (count, channels, height, width) uint8. A channel that never varies has the deviation 1. From the counts of
-    each value, so that the sums are exact.
+    images: (count, channels, height, width) uint8. A channel that never varies has the deviation 1. Computed from the
+    counts of each value, so that the sums are exact.
     """
     mean, deviation = [], []
     values = np.arange(256) / pixel_max

@@ -1,8 +1,7 @@
 """Sub-datasets: which training examples a trial may see.
 
 Sizes are drawn independently of each other: a larger subset does not contain the smaller one of the same
-seed. So results at different sizes are independent samples, and adding a size never depends on the sizes
-there were.
+seed. So results at different sizes are independent samples, and adding a size never depends on the existing sizes.
 """
 
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""What comes from elsewhere and goes elsewhere: foreign checkpoints, ONNX."""
+"""Import and export: foreign checkpoints, ONNX."""

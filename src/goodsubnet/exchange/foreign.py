@@ -1,7 +1,7 @@
 """Checkpoints that were trained elsewhere: read, compared with a network, and brought into the chain.
 
 What enters the chain is a safetensors file of the network's tensors by their own names, with a sidecar; the stage
-`adopt` makes a checkpoint of the chain of it. No pickle is run: torch reads its files with weights_only.
+`adopt` turns it into a checkpoint of the chain. No pickle is run: torch reads its files with weights_only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from goodsubnet.networks.files import Description
 
 Architecture: TypeAlias = TwoLayerArchitecture | Mapping[str, Json]
-"""What a network is: of a two-layer one its model, of a deep one what `DeepNetworkSettings.as_architecture` gives."""
+"""What a network is: for a two-layer one its model, for a deep one what `DeepNetworkSettings.as_architecture` gives."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Under which of these keys training scripts store a network's state beside other things."""
@@ -101,8 +101,8 @@ def fitted_two_layer(
 def read_state(path: str | Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """The tensors of a state dict, saved by torch or as safetensors, and what was done to them, in words.
 
-    What wraps a state ({"state_dict": ...}, {"model": ...}) and the prefixes of DataParallel and torch.compile go;
-    other precisions become float32. Raises UserError where there is no such file, or more in it than tensors.
+    What wraps a state ({"state_dict": ...}, {"model": ...}) and the prefixes of DataParallel and torch.compile are
+    stripped; other precisions become float32. Raises UserError where there is no such file, or more in it than tensors.
     """
     path = Path(path)
     try:
@@ -149,7 +149,7 @@ def _read_torch(path: Path) -> "tuple[dict[str, torch.Tensor], list[str]]":
             f"{path} holds more than tensors, or is no file of torch, and nothing else is read; save the state alone: "
             "torch.save(network.state_dict(), path)"
         ) from None
-    # A cut or foreign file makes it raise many things.
+    # A truncated or foreign file can make it raise many things.
     except Exception as error:
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"{path} is not a readable file of torch ({reason}); save it again") from None

@@ -36,7 +36,7 @@ def import_checkpoints(
     output: str | None = None,
     numbers: Mapping[str, int | None] | None = None,
 ) -> list[Path]:
-    """Convert checkpoints to files that the configuration's pattern names, and return these.
+    """Convert checkpoints to files that the configuration's pattern names, and return these files.
 
     experiment: which one's images the network is for, where several use it. output: a pattern or a folder, in place of
     the network's `checkpoints`. numbers: `examples`, `seed` and `iteration` of the checkpoints where their paths do not
@@ -115,7 +115,7 @@ def _numbers_in(path: Path, pattern: str, given: Mapping[str, int]) -> dict[str,
 
 
 def _refuse_others_files(place: Path) -> None:
-    """Raises UserError where something lies that this command did not write."""
+    """Raises UserError where there is a file that this command did not write."""
     if not place.exists():
         return
     try:

@@ -1,1 +1,1 @@
-"""Networks: what they compute, and how their weights begin. One module per kind."""
+"""Networks: what they compute, and how their weights are initialised. One module per kind."""

@@ -38,8 +38,9 @@ def latency(
 ) -> dict[str, float]:
     """Median seconds that each network takes for a batch, in evaluation mode; the networks are moved to `device`.
 
-    image: (C, H, W). The networks take turns, and each round begins with another one, so that all share what else the
-    machine does. Measures at least `repeats` rounds, and more until `seconds` have passed, after an unmeasured round.
+    image: (C, H, W). The networks take turns, and each round begins with another one, so that whatever else the machine
+    does affects all of them alike. Measures at least `repeats` rounds, and more until `seconds` have passed, after an
+    unmeasured round.
     """
     device = torch.device(device)
     pixels = random_generator("latency").random((batch_size, *image), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Deep networks for images, by name or from a file: what they are built of, and how their weights begin."""
+"""Deep networks for images, by name or from a file: what they are built of, and how their weights are initialised."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,12 +33,12 @@ class Architecture(Protocol[S]):
     def build(self, settings: S, classes: int, channels: int) -> nn.Module:
         """A network with random weights, drawn from torch's global generator; it returns logits (B, classes).
 
-        One that is not for `channels` channels is for three, and its first convolution is made for as many.
+        A network that is not made for `channels` channels is made for three, and its first convolution is then adapted.
         """
 
 
 class ImageClassifier(nn.Module):
-    """A network with the normalisation of its images, so that whoever has the network needs nothing else.
+    """A network with the normalisation of its images, so that a user of the network needs nothing else.
 
     mean, std: of the training images' pixels, one of each per channel, on the scale [0, 1]; buffers of shape
     (channels, 1, 1). network: takes normalised images, returns logits.
@@ -71,8 +71,8 @@ def build(
     """A network with random weights, drawn from torch's global generator (see `initial_network`).
 
     architecture: what `DeepNetworkSettings.as_architecture` gives. mean, std: one per channel of the images; where
-    these are not three, the first convolution of a network that is made for three is made for as many.
-    Raises UserError for a name, form or multiplier that does not exist, and for a network that cannot be kept.
+    there are not three, the first convolution of a network that is made for three is adapted to their number.
+    Raises UserError for a name, form or multiplier that does not exist, and for a network that cannot be stored.
     """
     try:
         settings = deep_model(architecture).model_validate({"kind": "deep", **architecture})
@@ -110,7 +110,7 @@ def _set_image_channels(network: nn.Module, channels: int) -> None:
 
 
 def _check(network: object, what: str) -> None:
-    """Raises UserError where something is no network, or not one that its tensors say all of."""
+    """Raises UserError where something is not a network, or not one that its tensors describe completely."""
     if not isinstance(network, nn.Module):
         raise UserError(f"{what} returned {type(network).__name__}, not a torch.nn.Module")
     names = [name for name, _ in network.named_parameters(remove_duplicate=False)]
@@ -139,7 +139,7 @@ def initial_network(
     """The network that a trial begins with, on the CPU: its weights depend on (experiment, network, seed) alone.
 
     The other arguments are those of `build`. torch's global generator is left as it was.
-    Raises UserError where a network from a file has other weights when it is built again.
+    Raises UserError where a network from a file has different weights when it is built again.
     """
     torch_seed = int(random_generator("initial weights", experiment, network, seed).integers(2**63))
 

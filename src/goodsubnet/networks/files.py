@@ -1,4 +1,4 @@
-"""Deep networks as tensors of a file, shrunk or not: what is needed to rebuild one stands in the file itself.
+"""Deep networks as tensors of a file, shrunk or not: what is needed to rebuild one is in the file itself.
 
 "weights.<name>" are the tensors of the network's state, "description" is a `Description`, JSON as bytes. Tensors of
 other names (an optimiser's, a selection's) are left alone.
@@ -82,7 +82,7 @@ def decode(tensors: Mapping[str, np.ndarray]) -> tuple[ImageClassifier, Descript
         if different := sorted(state.keys() ^ weights.keys()):
             raise ValueError(f"its architecture or the file lacks the tensor {different[0]}")
         _fit(network, weights)
-        # Into the network's own dictionary, which says for some modules which version of them it is.
+        # Into the network's own dictionary, which records the version of some modules.
         state.update(weights)
         network.load_state_dict(state, assign=True)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:

@@ -14,7 +14,7 @@ from goodsubnet.errors import UserError
 from goodsubnet.networks.deep import check_image, evaluating
 
 NORMS = (nn.BatchNorm2d,)
-# Each treats every channel alone, whatever the values, so a channel can go without the others noticing.
+# Each treats every channel separately, whatever the values, so a channel can be removed without affecting the others.
 CHANNELWISE_MODULES = (
     *NORMS,
     *(nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardtanh),
@@ -54,9 +54,9 @@ def prunable_layers(network: nn.Module) -> list[PrunableLayer]:
     """The prunable layers of a network, from input to output.
 
     A prunable layer is a convolution and a chain of operations, each the only user of the one before, that treat every
-    channel alone (norm, activation, pooling, depthwise convolution) up to exactly one ordinary convolution. So: conv1
-    of a ResNet's basic block, conv1 and conv2 of its bottleneck, the expanded channels of MobileNetV2. Convolutions
-    that read the image itself are left alone, as in the public code of Ye et al. (ICML 2020).
+    channel separately (norm, activation, pooling, depthwise convolution) up to exactly one ordinary convolution. So:
+    conv1 of a ResNet's basic block, conv1 and conv2 of its bottleneck, the expanded channels of MobileNetV2.
+    Convolutions that read the image itself are left alone, as in the public code of Ye et al. (ICML 2020).
     Raises UserError where the network cannot be traced, or has no such layer.
     """
     graph = _trace(network).graph
@@ -82,7 +82,7 @@ class SplitNetwork:
     Every operation that comes before the consumer is in `before`, so the order of all of them stays what it was.
 
     consumer: the convolution at the cut. layer: the layer.
-    Raises UserError where the network cannot be traced, ValueError where it has not this layer.
+    Raises UserError where the network cannot be traced, ValueError where it does not have this layer.
     """
 
     def __init__(self, network: nn.Module, layer: PrunableLayer) -> None:
@@ -129,7 +129,7 @@ def _trace(network: nn.Module) -> fx.GraphModule:
     with evaluating(network):
         try:
             return fx.symbolic_trace(network)
-        # Whatever a network's code does with a value that is not there yet: any exception.
+        # A network's code may raise any exception when it handles a value that is not there yet.
         except Exception as error:
             raise UserError(
                 f"{_title(network)} cannot be pruned: its operations depend on the values or shapes of its inputs "

@@ -2,7 +2,7 @@
 
 from torchvision.models import MobileNetV2
 
-# Expansion, channels, blocks, stride of each stage: Table 2 of the paper, but for the stride of 24 channels (2 there).
+# Expansion, channels, blocks, stride of each stage: Table 2 of the paper, except the stride of 24 channels (2 there).
 CIFAR_STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 1),

@@ -1,4 +1,4 @@
-"""Residual networks (He et al., "Deep Residual Learning for Image Recognition", 2016) of torchvision's blocks.
+"""Residual networks (He et al., "Deep Residual Learning for Image Recognition", 2016), built of torchvision's blocks.
 
 torchvision's own class has four stages, their widths and the stem for 224 x 224 images built in. Here the stem and the
 widths are free, and modules have torchvision's names, so that weights can be exchanged where the shapes agree.
@@ -27,7 +27,7 @@ def resnet(name: str, form: str, width_multiplier: float, classes: int) -> nn.Se
     """A residual network for RGB images.
 
     name: a key of `STAGES`. form: "cifar", a 3x3 stem of stride 1 and no max-pool, or "imagenet", a 7x7 stem of
-    stride 2 and a max-pool. width_multiplier: the channels of each stage times it, rounded, at least one.
+    stride 2 and a max-pool. width_multiplier: factor on the channels of each stage, rounded, at least one.
     """
     block, blocks, channels = STAGES[name]
     channels = tuple(max(1, round(width_multiplier * count)) for count in channels)

@@ -47,7 +47,7 @@ def figure1(
 ) -> Figure:
     """Return Figure 1 of Wolfe et al. (arXiv 2108.00259): accuracy after pruning, and the requirement.
 
-    One panel a network, by width; x, iterations of pre-training; y, examples in the training sub-dataset;
+    One panel per network, by width; x, iterations of pre-training; y, examples in the training sub-dataset;
     colour, `accuracy` of the subnetwork, mean over seeds. The line is the column `iteration` of
     `analysis.required_pretraining`, with triangles at the edges for sizes that match the target at or before
     the first checkpoint, or never.

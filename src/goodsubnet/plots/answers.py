@@ -31,7 +31,7 @@ from goodsubnet.results.answers import STILL_RISING
 PANEL_INCHES = 2.0  # height
 COLUMN_INCHES = 0.9  # width that the marks of one size take
 MARKERS = "osD^v<>P"
-# Of the distance of two sizes: how far the marks of all networks spread around theirs.
+# How far the marks of all networks spread around their size, as a share of the distance between two sizes.
 SPREAD = 0.5
 
 # The lower and the upper ends of the bars.
@@ -43,7 +43,7 @@ def answers_figure(answers: pd.DataFrame, method: str, margin: float, style: Sty
 
     A mark is a network, its bar the 95% interval over seeds; hollow where enough is not before the last checkpoint. The
     sizes stand side by side, not to scale. `answers` is the table of one experiment, `method` the one shown, `margin`
-    that which the answers were found with; `style` has the keys of `FigureStyle`. Raises `UserError` where the table
+    the one with which the answers were found; `style` has the keys of `FigureStyle`. Raises `UserError` where the table
     does not hold the method or holds several experiments.
     """
     look = look_of(style)

@@ -113,7 +113,7 @@ def axis_of(axis: Axes, name: str, values: ArrayLike, inches: float, label: str)
 def log_ticks(
     axis: XAxis | YAxis, limits: tuple[float, float], inches: float, choices: Sequence[Sequence[int]], line_digits: int
 ) -> None:
-    """Give a logarithmic axis plain numbers as ticks: multiples of the powers of ten, the first choice that has room.
+    """Give a logarithmic axis plain numbers as ticks: multiples of the powers of ten, the first choice that fits.
 
     `inches` is the length of the axis, `line_digits` the distance of two labels on a y axis, in widths of a digit.
     """

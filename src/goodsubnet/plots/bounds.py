@@ -124,7 +124,7 @@ def terms(table: pd.DataFrame, style: Style, method: str = "greedy") -> Figure:
     loss l(z_1) of the best single neuron; how far the weights of a neuron are from their initial values, the farthest
     and the mean. Solid is what Lemma 3 and Theorem 1 of Wolfe et al. (arXiv 2108.00259) claim to stay bounded.
 
-    One column per network, by width, evenly chosen where more are there than fit; one line per number of examples (mean
+    One column per network, by width, evenly chosen where there are more than fit; one line per number of examples (mean
     over seeds), coloured in order along the colour map; the band goes from the lowest to the highest seed. A y axis is
     logarithmic where its positive values span a decade or more; where there are zeros, too, it is linear from 0 to the
     power of ten below the smallest of the others.
@@ -176,9 +176,9 @@ def terms(table: pd.DataFrame, style: Style, method: str = "greedy") -> Figure:
 def telling_checkpoints(rows: pd.DataFrame, most: int) -> list[int]:
     """Return at most `most` (>= 2) checkpoints that all networks have, the first and the last among them.
 
-    Those between share the way of the dense loss evenly: the sum of the changes of its logarithm from one checkpoint to
-    the next, mean over the networks. `rows` has the columns `network`, `iteration` and `dense_loss`. Raises `UserError`
-    where the networks have no checkpoint in common.
+    Those in between divide the path of the dense loss evenly: the sum of the changes of its logarithm from one
+    checkpoint to the next, mean over the networks. `rows` has the columns `network`, `iteration` and `dense_loss`.
+    Raises `UserError` where the networks have no checkpoint in common.
     """
     losses = rows.pivot_table(index="iteration", columns="network", values="dense_loss").dropna()
     if losses.empty:

@@ -121,7 +121,7 @@ def new_figure(look: FigureStyle, width: float, height: float) -> Figure:
 
 
 def freeze(figure: Figure) -> None:
-    """Lay the figure out for good: laid out anew at each drawing, it moves by fractions of a pixel."""
+    """Lay the figure out once and for all: laid out again at each drawing, it would move by fractions of a pixel."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 

@@ -36,7 +36,7 @@ class FigureModule(Protocol[F]):
 
     @property
     def Settings(self) -> type[F]:
-        """What it is told; the keys are among those of `settings.figures.Offered`."""
+        """What it is given; the keys are among those of `settings.figures.Offered`."""
 
     def draw(self, tables: Tables, settings: F) -> "Figure":
         """The figure. Raises UserError where a table lacks what it needs."""

@@ -28,7 +28,7 @@ from goodsubnet.results.comparison import NAMES, at_equal_size, loss_by_size
 COLUMNS = [*NAMES, "point", "size", "loss", "passes"]
 ROW_INCHES, FRAME_INCHES = 2.1, 1.25
 # Methods have no order, so their colours are not a colour map's: those of Okabe and Ito, which the colour-blind can
-# tell apart, without the yellow; with another marker each.
+# tell apart, without the yellow; each has a marker of its own.
 COLOURS = ("black", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "0.55")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 REMOVES = (0, (4, 1.5))
@@ -42,8 +42,8 @@ def methods_figure(table: pd.DataFrame, style: Style, methods: Sequence[str]) ->
 
     One row per network (the narrowest and the widest) and checkpoint (the first and the last), for the largest number
     of examples. Left: one line per method, mean over seeds with the range as a band, dashed where the method removes
-    neurons; the vertical line is the size of comparison (`comparison.common_size`). Right: a marker a method, at the
-    mean over seeds, with the range. All axes are logarithmic; a loss of 0 is drawn at the lowest other one.
+    neurons; the vertical line is the size of comparison (`comparison.common_size`). Right: one marker per method, at
+    the mean over seeds, with the range. All axes are logarithmic; a loss of 0 is drawn at the lowest other loss.
 
     table: as `comparison.methods_table` returns it, of one experiment. style: the keys of `FigureStyle`. methods: in
     the order of the legend. Raises `UserError` where a column or a method is missing, a loss is not a number of at

@@ -60,7 +60,7 @@ class _FittedLaw(Protocol):
 def thresholds_figure(thresholds: pd.DataFrame, laws: pd.DataFrame, style: Style) -> Figure:
     """Return the thresholds against the number of examples, with the laws fitted to them and Theorem 3's prediction.
 
-    One panel a network and method, by width; both axes logarithmic and shared by all panels. Bars are the intervals
+    One panel per network and method, by width; both axes logarithmic and shared by all panels. Bars are the intervals
     over seeds. What lies beyond the axes is at their edge: a prediction of 0, an interval's end at iteration 0 or
     beyond the last checkpoint. The lines are the three laws of the loss threshold, over the sizes measured without
     censoring, and the text above a panel is their verdict.

@@ -1,6 +1,6 @@
 """What a pruning method is given, and what it gives back: the contracts of the modules in `pruning.methods`.
 
-What only types need is not imported: torch would take a two-layer selection from 200 to 600 MB, and start it later.
+What only annotations need is not imported: with torch a two-layer selection takes 600 MB, not 200, and starts later.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class NeuronMethod(Protocol[N]):
         """Its keys, and what a selection costs."""
 
     def select(self, candidates: "Candidates", settings: N, seed: int) -> "Selection":
-        """Choose among the neurons of a trained network, and say how loss, size and cost went (`selection.trace`).
+        """Choose among the neurons of a trained network, and trace loss, size and cost (`selection.trace`).
 
         Raises UserError where nothing can be chosen.
         """
@@ -40,7 +40,7 @@ class NeuronMethod(Protocol[N]):
 class LayerContext(Protocol):
     """What a method may look at when it chooses a layer's channels.
 
-    network: in eval mode, the layers before this one pruned already. index: of the layer, from 0. tolerance: of a
+    network: in eval mode, with the layers before this one already pruned. index: of the layer, from 0. tolerance: of a
     greedy method, width: of the others, the number of channels to keep. split: the network cut where the layer is read.
     accuracy: of the whole layer, on the probe. workers: who select together.
     """
@@ -81,10 +81,10 @@ class LayerMethod(Protocol[L]):
 
 
 def neuron_method(settings: NeuronMethodSettings) -> NeuronMethod[NeuronMethodSettings]:
-    """The method that the settings are of."""
+    """The method that the settings belong to."""
     return cast(NeuronMethod[NeuronMethodSettings], plugins.load("methods", settings.algorithm))
 
 
 def layer_method(settings: LayerMethodSettings) -> LayerMethod[LayerMethodSettings]:
-    """The method that the settings are of."""
+    """The method that the settings belong to."""
     return cast(LayerMethod[LayerMethodSettings], plugins.load("methods", settings.algorithm))

@@ -71,7 +71,7 @@ class LayerRecord:
 class LayerAtHand:
     """A `contract.LayerContext`: what a method may look at when it chooses a layer's channels.
 
-    network: in eval mode, the layers before this one pruned already. index: of the layer, from 0. tolerance: of a
+    network: in eval mode, with the layers before this one already pruned. index: of the layer, from 0. tolerance: of a
     greedy method, width: of the others, the number of channels to keep. workers: who select together; the probe is
     shared among them.
     """
@@ -115,7 +115,7 @@ class LayerAtHand:
         right = 0
         for inputs, rest, labels in self._probe():
             factors = inputs.new_tensor(gains).view(-1, 1, 1)
-            # What follows the cut may work in place, and a kept part of the probe must stay what it is.
+            # What follows the cut may work in place, and a kept part of the probe must stay unchanged.
             logits = self.split.after(self.split.consumer(inputs * factors), tuple(value.clone() for value in rest))
             right += int((logits.argmax(1) == labels).sum())
         return self.workers.total(right) / len(self._probe_indices)
@@ -268,8 +268,8 @@ def find_tolerance(
 
     ratio_of: prunes with a tolerance and returns the share of the multiply-adds that is left, which falls, in steps,
     as the tolerance grows; it may raise KeepsEverything (counts as 1) or KeepsNothing (too few). margin: a ratio
-    so close to the target ends the search; after `tries`, between two tolerances that are almost one, or where three in
-    a row on one side of the target gave the same ratio, the closest serves. first: the tolerance tried first.
+    so close to the target ends the search; after `tries`, between two tolerances that are almost equal, or where three
+    in a row on one side of the target gave the same ratio, the closest is used. first: the tolerance tried first.
     smallest, largest: the range.
     Returns the tolerance and every try: [{"tolerance": ..., "flops_ratio": ...}], None where nothing was kept.
     Raises UserError where no try gave a network.

@@ -15,8 +15,8 @@ from goodsubnet.networks.layers import PrunableLayer
 def fold(network: nn.Module, layer: PrunableLayer, gains: Sequence[float] | np.ndarray | Tensor) -> None:
     """Multiply what the consumer reads of channel c by gains[c], in its weights and in place.
 
-    gains: (channels,), zero for a channel that is masked. The network has then the outputs that it had with
-    the gains applied to the consumer's inputs.
+    gains: (channels,), zero for a channel that is masked. The network then has the outputs that it had with the gains
+    applied to the consumer's inputs.
     """
     weight = cast(nn.Conv2d, network.get_submodule(layer.consumer)).weight
     factors = torch.as_tensor(gains, dtype=weight.dtype, device=weight.device)
@@ -32,8 +32,8 @@ def shrink(
     """Remove all channels of a layer but `kept`, in place, from every tensor that has them.
 
     kept: indices of channels, in any order. example: (1, C, H, W), an image that the network is traced with. The
-    network has then the outputs that it had with the other channels at zero where the consumer reads them. Parameters
-    of the layer are new tensors: an optimiser must be made anew, and gradients are dropped.
+    network then has the outputs that it had with the other channels at zero where the consumer reads them. Parameters
+    of the layer are new tensors: an optimiser must be created again, and gradients are dropped.
     Raises ValueError if nothing is kept, or a channel that is not there.
     """
     producer = cast(nn.Conv2d, network.get_submodule(layer.name))
@@ -63,7 +63,8 @@ def shrink(
 def _graph(network: nn.Module, producer: nn.Conv2d, consumer: nn.Conv2d, example: Tensor) -> DependencyGraph:
     """The graph from the convolution that makes the channels to the one that reads them, and nothing else.
 
-    Of the whole network torch_pruning cannot read every graph: that of ShuffleNetV2, say, with its shuffled channels.
+    torch_pruning cannot read the graph of every whole network: not that of ShuffleNetV2, say, with its shuffled
+    channels.
     """
     consumed: list[Tensor] = []
     hooks = [

@@ -1,7 +1,7 @@
 """Tables 1 and 2 of the paper for one's own networks: accuracy after each amount of pre-training, and the paper's.
 
-Computed from the tidy table of evaluations of deep networks (see `goodsubnet.results.analysis`), which has besides
-`test_accuracy` (after fine-tuning) `pruned_test_accuracy` (before it), `dense_test_accuracy`, `flops_ratio` and
+Computed from the tidy table of evaluations of deep networks (see `goodsubnet.results.analysis`), which has, besides
+`test_accuracy` (after fine-tuning), `pruned_test_accuracy` (before it), `dense_test_accuracy`, `flops_ratio` and
 `params_ratio` (pruned over dense).
 """
 
@@ -250,7 +250,7 @@ def _latex_cell(cell: Cell | None) -> str:
 def _notes(
     table: pd.DataFrame, reference: str | None, where: str, bold: Callable[[str], str], escapes: Mapping[str, str]
 ) -> list[str]:
-    """Return what the reader of the table must know, a sentence an item, ready to be printed."""
+    """Return what the reader of the table must know, one sentence per item, ready to be printed."""
     low, high = table["seeds"].min(), table["seeds"].max()
     if high == 1:
         spread = "one seed, so there is no spread"

@@ -47,11 +47,11 @@ def required_pretraining(
     accuracy, linear between checkpoints, is at least (>=) that target (the red line of Figure 1 in Wolfe et
     al., arXiv 2108.00259).
 
-    The interval is a percentile bootstrap over seeds: the same resampled trials serve every size, and the
-    target is computed anew in each resample. Where there are at most `samples` distinct resamples (up to 7
-    seeds with the default) all are used with their exact probabilities, and chance plays no part. An interval
-    from few seeds is too short: with 3 it is no wider than the range of single trials, which covers the
-    median of the trials' distribution in 75% of experiments, not in 95%.
+    The interval is a percentile bootstrap over seeds: the same resampled trials serve every size, and the target is
+    recomputed in each resample. Where there are at most `samples` distinct resamples (up to 7 seeds with the default)
+    all are used with their exact probabilities, and chance plays no part. An interval from few seeds is too short: with
+    3 it is no wider than the range of single trials, which covers the median of the trials' distribution in 75% of
+    experiments, not in 95%.
 
     Parameters: `samples`, bootstrap resamples (>= 1); `confidence`, of the interval, in (0, 1); `seed`, of
     the resampling; `accuracy`, the column to judge by ("train_accuracy": on the whole training sub-dataset).
@@ -195,10 +195,10 @@ def student_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends (S,) of an interval around a statistic of all trials that holds for few seeds; NaN for one.
+    """Return the ends (S,) of an interval around a statistic of all trials that is valid for few seeds; NaN for one.
 
-    The percentiles of a bootstrap never leave the range of the trials: with 3 they cover 75%, whatever they promise.
-    So the bootstrap gives the standard error only, times sqrt(K/(K - 1)) because resamples of K trials vary too
+    The percentiles of a bootstrap never leave the range of the trials: with 3 they cover 75%, whatever their nominal
+    level. So the bootstrap gives the standard error only, times sqrt(K/(K - 1)) because resamples of K trials vary too
     little, and the interval is the estimate plus or minus Student's quantile with K - 1 degrees of freedom times that.
     For a mean it is exactly the t interval, which covers what it promises where the trials are normal. Where a
     resample's value is not finite the interval is NaN. Parameters as in `bootstrap_interval`.

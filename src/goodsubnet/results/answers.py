@@ -50,7 +50,7 @@ def answers(evaluations: pd.DataFrame, accuracy: str, margin: float) -> pd.DataF
 def sentence(answers: pd.DataFrame, method: str) -> str:
     """Return the answer of one experiment in a line: of its largest size, and the network that needs the most there.
 
-    answers: as `answers` gives them. method: the one to speak of.
+    answers: as `answers` gives them. method: the one to report.
     """
     rows = answers[answers["method"] == method]
     rows = rows[rows["examples"] == rows["examples"].max()]
@@ -109,7 +109,7 @@ def _answers(trials: Trials, margin: float) -> dict[str, np.ndarray]:
         "best_accuracy": best,
         "best_at": iterations[means.argmax(axis=-1)],
         "accuracy_lost": best - accuracy,
-        # The best is the best: nothing below 0 can be lost.
+        # Nothing is better than the best: the loss cannot be below 0.
         "lost_low": np.clip(lost_low, 0, None),
         "lost_high": lost_high,
         "seeds": np.full(len(enough), count),

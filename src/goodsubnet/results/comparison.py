@@ -29,7 +29,8 @@ def methods_table(traces: Iterable[tuple[Mapping[str, object], Mapping[str, np.n
 def telling_points(sizes: np.ndarray, most: int = MOST_POINTS) -> np.ndarray:
     """Indices of at most `most` points of a trace, the last among them; all where there are no more.
 
-    They share the way of the logarithm of the size evenly. Where the size rests, the last point of the rest stands.
+    They divide the path of the logarithm of the size evenly. Where the size stays the same, the last such point is
+    kept.
     """
     if len(sizes) <= most:
         return np.arange(len(sizes))

@@ -22,10 +22,10 @@ class _Measured(TypedDict):
 def pruning_times_table(measured: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     """Every measurement: one row per layer (or the two-layer network), number of workers and repetition.
 
-    measured: of `stages.<kind>.pruning_times`, with "device". Columns: `communication` and `waiting`, for the others,
-    are of a worker on average, in seconds; messages and bytes are received by all workers;
-    chosen is a digest of the neurons, or channels, in the order chosen;
-    device is "cpu" or "accelerator"; crowded: more workers than cores, or than accelerators.
+    measured: of `stages.<kind>.pruning_times`, with "device". Columns: `communication` and `waiting` (for the others)
+    are means over the workers, in seconds; messages and bytes are received by all workers; chosen is a digest of the
+    neurons, or channels, in the order chosen; device is "cpu" or "accelerator"; crowded: more workers than cores, or
+    than accelerators.
     """
     tables = [
         pd.DataFrame(each["rows"]).assign(

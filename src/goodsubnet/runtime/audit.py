@@ -1,7 +1,8 @@
 """Whether the artifacts of an experiment are those of today's configuration and code, and which are not.
 
-Snakemake knows that, too, as long as its memory is there. A table is made only of artifacts that were compared with
-what the plan says and with one another. The plan says all that is to be known of the stages: this module knows none.
+Snakemake knows that, too, as long as its records exist. A table is made only of artifacts that were compared with
+what the plan says and with one another. The plan says all that must be known about the stages: this module knows none
+of them.
 """
 
 import itertools
@@ -93,7 +94,7 @@ class Audit:
         return audit
 
     def check(self) -> None:
-        """Compare every artifact of the plan, those first that others are made from."""
+        """Compare every artifact of the plan, starting with those that others are made from."""
         for entry in self.plan["entries"]:
             for cell, settings in self._cells(entry):
                 self._check(cell, settings)
@@ -110,7 +111,7 @@ class Audit:
         return sorted(rows, key=lambda row: [places[name].get(row.names.get(name), 0) for name in varied])  # type: ignore[arg-type]  # a name that a row lacks has no place
 
     def path_of(self, stages: Sequence[str], names: Mapping[str, str | int | None], suffix: str | None = None) -> str:
-        """Where the artifact of one of some stages lies that a row stems from. suffix: of another file of its stem."""
+        """Where the artifact of one of these stages lies that a row comes from. suffix: of another file of its stem."""
         for entry in self.plan["entries"]:
             if entry["stage"] not in stages:
                 continue
@@ -121,7 +122,7 @@ class Audit:
         raise KeyError(f"the plan has no {' or '.join(stages)} of {dict(names)}")
 
     def paths(self) -> Iterator[set[str]]:
-        """Of each entry the paths of all its artifacts."""
+        """The paths of all artifacts, for each entry."""
         for entry in self.plan["entries"]:
             yield {cell.path for cell, _ in self._cells(entry)}
 
@@ -132,7 +133,7 @@ class Audit:
         return content
 
     def tensors(self, path: str) -> dict[str, np.ndarray]:
-        """The same of tensors, mapped into memory."""
+        """The same for tensors, mapped into memory."""
         self._gather(path)
         return artifacts.map_tensors(path)
 
@@ -205,7 +206,7 @@ class Audit:
         for name, source in sources.items():
             if source in self.unfit:
                 return f"made from {source}, which does not fit"
-            # What came from elsewhere was made by no stage, and is checked by none before.
+            # What came from elsewhere was made by no stage, so none has checked it before.
             made = self.provenance.get(source) or self._read_provenance(source)
             there = made["outputs"][Path(source).name]["sha256"]
             if there != recorded["inputs"][name]["sha256"]:

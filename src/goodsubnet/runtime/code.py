@@ -13,7 +13,7 @@ from pathlib import Path
 
 from goodsubnet.errors import UserError
 
-# Names of the typing module whose classes, assignments and decorators say nothing to the interpreter.
+# Names of the typing module whose classes, assignments and decorators mean nothing to the interpreter.
 _TYPE_CLASSES = {"Protocol", "TypedDict"}
 _TYPE_VARIABLES = {"TypeVar", "ParamSpec", "TypeVarTuple"}
 _TYPE_DECORATORS = {"override", "final", "runtime_checkable"}

@@ -20,7 +20,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's `main`: what a person must mend is one line, and SIGTERM ends it with everything saved."""
+    """Run a script's `main`: what a user must fix is reported in one line, and SIGTERM ends it with all saved."""
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:

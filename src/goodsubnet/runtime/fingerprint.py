@@ -38,8 +38,8 @@ def fingerprint(script: str | Path, modules: Iterable[str] = ()) -> str:
 def loaded_sources() -> dict[str, str]:
     """The code that this process has loaded, file -> hash: its script, and the science modules that it reaches.
 
-    Names are `scripts/<script>.py` and `goodsubnet/<module>.py`, and of users' plug-ins the paths; with a package come
-    the tables that lie in it. Science that only infrastructure has loaded is left out, as in the fingerprint, and a
+    Names are `scripts/<script>.py` and `goodsubnet/<module>.py`, and of users' plug-ins the paths; the tables in a
+    package are included with it. Science that only infrastructure has loaded is left out, as in the fingerprint, and a
     plug-in that was only read for its settings.
     """
     loaded = {name.removeprefix("goodsubnet.") for name in list(sys.modules) if name.startswith("goodsubnet.")}

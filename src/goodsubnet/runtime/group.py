@@ -1,6 +1,6 @@
 """What the workers of a selection know of each other, and what they exchange, counted and timed.
 
-They need two things: to agree on one short message (`agree`), and to hear a longer one from its owner (`broadcast`).
+They need two things: to agree on one short message (`agree`), and to receive a longer one from its owner (`broadcast`).
 Both go by collectives over all workers, or along the edges of a graph: the paper's workers talk over any undirected
 connected graph (Algorithm 2).
 """
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 Graph = Literal["all", "ring", "tree"]
 Merge = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-# A worker that waits for so long takes another one for hung; with what ending takes, all is over within a minute.
-# GOODSUBNET_PATIENCE, in seconds, where workers differ much in speed.
+# A worker that waits this long considers another one hung; including the time to end, all is over within a minute.
+# GOODSUBNET_PATIENCE, in seconds, replaces it where workers differ much in speed.
 PATIENCE = 30.0
-# Then each that is still there says so; who has not by now is named.
+# Then each worker that is still there says so; those that have not done so in this time are named.
 ROLL_CALL = 5.0
-# A broken connection is noticed before torchrun notices that a worker died; it ends the others meanwhile.
+# A broken connection is noticed before torchrun notices that a worker died; torchrun ends the others meanwhile.
 SECONDS_TO_BE_ENDED = 10.0
 
 
@@ -97,13 +97,13 @@ class Workers:
     ) -> None:
         self.rank, self.size, self.graph = rank, size, graph
         self._group, self._device, self._store = group, device, store
-        # Of the trees by which a message spreads from each worker: parent, children.
+        # Parent and children in the tree along which a message spreads from each worker.
         self._routes = [route(graph, size, root, rank) for root in range(size)] if graph != "all" else []
         self.traffic = Traffic()
         self._patient_group: ProcessGroup | None = None
 
     def first(self, size: int) -> "Workers | Alone | None":
-        """The first `size` of these workers by themselves; None on the others. All must ask."""
+        """The first `size` of these workers by themselves; None on the others. All must call this."""
         from torch import distributed
 
         group = cast("ProcessGroup | None", distributed.new_group(list(range(size)), timeout=patience()))
@@ -121,7 +121,7 @@ class Workers:
         distributed.barrier(self._patient_group)
 
     def share(self, items: np.ndarray) -> np.ndarray:
-        """Of what all know, every `size`-th, from `rank` on: this worker's."""
+        """This worker's share of what all know: every `size`-th item, from `rank` on."""
         return items[self.rank :: self.size]
 
     def agree(self, message: np.ndarray, merge: Merge) -> np.ndarray:
@@ -242,7 +242,7 @@ def neighbours(graph: Graph, size: int) -> list[list[int]]:
 
 
 def route(graph: Graph, size: int, root: int, rank: int) -> tuple[int | None, Sequence[int]]:
-    """Of the tree by which a message spreads from `root`, nearest first: a worker's parent and children."""
+    """A worker's parent and children in the tree along which a message spreads from `root`, nearest first."""
     connected = neighbours(graph, size)
     parents: dict[int, int | None] = {root: None}
     waiting = [root]

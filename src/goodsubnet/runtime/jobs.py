@@ -35,7 +35,7 @@ S = TypeVar("S", bound="BaseModel", covariant=True)
 
 
 class Task(Generic[S]):
-    """What a stage computes from: settings and inputs; and what is to be said of how it was done.
+    """What a stage computes from: settings and inputs; and a record of how it was done.
 
     settings: the stage's settings, with the fingerprint of its code. inputs: name -> path, verified. workers: who do
     this together, each with a task of its own. facts: for the sidecar.
@@ -124,7 +124,7 @@ class Job(Task[S]):
         try:
             if kind is None:
                 artifacts.write(artifacts.sidecar(self.output), artifacts.encode_provenance(self._provenance()))
-                # That of other settings, too: nobody will go on with it.
+                # That of other settings, too: nobody will continue from it.
                 _remove(self.progress_path.parent.glob(f"{self.stem}-*"))
                 with contextlib.suppress(OSError):
                     self.progress_path.parent.rmdir()
@@ -136,7 +136,7 @@ class Job(Task[S]):
         self._gathered |= files
 
     def starting_point(self) -> dict[str, np.ndarray] | None:
-        """What training goes on from: what was saved last, else the input `previous`; None where there is neither."""
+        """What training continues from: what was saved last, else the input `previous`; None where there is neither."""
         kept = self.load_progress()
         return self.tensors("previous") if kept is None and "previous" in self.inputs else kept
 

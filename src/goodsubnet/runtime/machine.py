@@ -1,4 +1,4 @@
-"""What a job may use, and no result depends on."""
+"""What a job may use, but no result depends on."""
 
 import argparse
 from dataclasses import dataclass, fields
@@ -9,7 +9,7 @@ from goodsubnet.runtime.group import Graph
 
 @dataclass(frozen=True)
 class Machine:
-    """What a job may use, and no result depends on.
+    """What a job may use, but no result depends on.
 
     device: "auto", "cpu" or "cuda". data_dir: where the images lie that are read from files. readers: processes that
     read them ahead. temporary: the output will be deleted once nothing needs it. workers: processes that select

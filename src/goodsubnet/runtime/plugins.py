@@ -1,7 +1,7 @@
-"""Plug-ins: pruning methods, stopping rules, sources of data, architectures. A module each, found by being there.
+"""Plug-ins: pruning methods, stopping rules, sources of data, architectures. One module each, found automatically.
 
 Ours lie in a package each; a user's in folders `plugins/<kind>/` beside the configuration, which GOODSUBNET_PLUGINS
-names. A module is found by its name, so that what one does is not in the fingerprint of another. This is the only
+names. A module is found by its name, so that the code of one is not in the fingerprint of another. This is the only
 place that imports by name.
 """
 
@@ -40,7 +40,7 @@ _run: set[str] = set()
 
 @dataclass(frozen=True)
 class Plugin:
-    """A module that does one thing: a method, say. path: of the file of a user's; None for ours."""
+    """A module that does one thing: a method, say. path: the file of a user's plug-in; None for ours."""
 
     kind: str
     name: str
@@ -102,9 +102,9 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def read(kind: str, name: str) -> ModuleType:
-    """The module of a plug-in, for what it says of itself.
+    """The module of a plug-in, for what it declares.
 
-    Raises UserError where there is none of this name, or a user's is not as it must be.
+    Raises UserError where there is none of this name, or a user's is invalid.
     """
     plugins = found(kind)
     if name not in plugins:
@@ -127,7 +127,7 @@ def _users_module(module: str, path: Path, kind: str) -> ModuleType:
 
 
 def run_file(module: str, path: Path) -> ModuleType:
-    """A file as a module, read once in a process. Raises UserError with what it raised."""
+    """A file as a module, read once per process. Raises UserError with what it raised."""
     if module in sys.modules:
         return sys.modules[module]
     spec = importlib.util.spec_from_file_location(module, path)
@@ -152,7 +152,7 @@ def load_module(name: str) -> ModuleType:
 
 
 def read_module(name: str) -> ModuleType:
-    """The same, for what it says of itself."""
+    """The same, for what it declares."""
     return importlib.import_module(f"goodsubnet.{name}")
 
 
@@ -162,7 +162,7 @@ def run_by_name() -> list[str]:
 
 
 def stands_alone(path: Path) -> None:
-    """Raises UserError where a file cannot be read, or imports another one beside it, whose changes would go unseen."""
+    """Raises UserError where a file cannot be read, or imports one beside it, whose changes would go unnoticed."""
     tree = code.parsed_by_user(path)
     for name, line in code.imported_names(tree):
         first = name.lstrip(".").split(".")[0]

@@ -17,7 +17,7 @@ class Saves(Protocol):
 
 
 class Progress:
-    """Lines for a long job's log: how far, how fast, how long still; at most one every `interval` seconds."""
+    """Lines for a long job's log: how far, how fast, how much longer; at most one every `interval` seconds."""
 
     def __init__(self, what: str, first: int, last: int, interval: float = 10.0) -> None:
         self._what, self._first, self._last, self._interval = what, first, last, interval

@@ -4,7 +4,7 @@ A link is a file between the job that made it and one that was made from it. It 
 lies where the job wrote it, where the file has the SHA-256 that its sidecar and everyone who read it recorded, where
 today's code is the one that ran, and where the settings are those of the plan that the table was made by.
 
-What is nearer to the data is looked at earlier, so what is named is the first cause and not what follows from it. Three
+What is nearer to the data is checked earlier, so the report names the first cause and not its consequences. Three
 rounds: all sidecars and the sizes of the files, which takes no time; then every byte; then the plans.
 """
 
@@ -47,8 +47,8 @@ class Broken(UserError):
 class Made:
     """What one job made: the files of one stem.
 
-    path: one of them. provenance: their sidecar, or None where it is of no use (`problem` says why).
-    files: those that belong to the chain, path -> who was made from it (a path) -> the SHA-256 that it had then.
+    path: one of them. provenance: their sidecar, or None where it is unusable (`problem` says why).
+    files: those that belong to the chain, path -> what was made from it (a path) -> the SHA-256 that it had then.
     """
 
     path: str
@@ -68,7 +68,7 @@ class Made:
             yield from self.provenance["gathered"].items()
 
     def known(self) -> Provenance:
-        """Its provenance, which is of use where there is no `problem`."""
+        """Its provenance, which is usable where there is no `problem`."""
         if self.provenance is None:
             raise Broken(self.problem)
         return self.provenance
@@ -81,7 +81,7 @@ class Made:
 class Lineage:
     """All that the files at `paths` were made from. Paths are relative to the current folder, where snakemake ran.
 
-    made: in the order of making: each stands behind what it was made from. deleted: checkpoints that are gone because
+    made: in the order of making: each comes after what it was made from. deleted: checkpoints that are gone because
     their sidecar says that they were temporary. Raises UserError for a path that the workflow did not make.
     """
 
@@ -119,7 +119,7 @@ class Lineage:
     # ---- the walk
 
     def _walk(self, path: str) -> None:
-        """Depth first, without recursion: a network's checkpoints hang on one another in a long line."""
+        """Depth first, without recursion: a network's checkpoints depend on one another in a long chain."""
         made, new = self._meet(path)
         made.files.setdefault(path, {})
         waiting = [(made, made.sources())] if new else []
@@ -278,7 +278,7 @@ class Lineage:
     # ---- words
 
     def _readers(self, made: Made, path: str | None = None) -> str:
-        """A line that says who was made from a file (of those of `made`, the first), and what it had then."""
+        """A line that says what was made from a file (by default the first of `made`), and its SHA-256 then."""
         for name, readers in made.files.items():
             for reader, digest in readers.items():
                 if path in (None, name):
@@ -287,7 +287,7 @@ class Lineage:
         return ""
 
     def _named(self, digest: str, path: str) -> str:
-        """A SHA-256, and whose it is, if that of another file of the chain than the one at `path`."""
+        """A SHA-256, and the file it belongs to, if that is another file of the chain than the one at `path`."""
         for made in self.made:
             for name, recorded in (made.provenance or {"outputs": {}})["outputs"].items():
                 other = str(Path(made.path).with_name(name))
@@ -296,7 +296,7 @@ class Lineage:
         return f"sha256 {digest}"
 
     def text(self, every: bool = False) -> str:
-        """The chain for people, from the figure to the data: one line per kind of file. every: and one per file."""
+        """The chain for people, from the figure to the data: one line per kind of file. every: also one per file."""
         lines, total = [f"{'stage':<24} {'files':>7} {'size':>9}"], 0
         for stage, files in self._kinds():
             size = sum(self._bytes(path) for path in files if path not in self.deleted)

@@ -4,7 +4,7 @@ The JSON schema (config/schema.json) and the table of config/README.md are gener
 Imports nothing heavy, because the workflow is parsed with it.
 
     datasets, networks, methods, stopping
-                    what every plug-in of a kind is told; its own keys are in its module
+                    the keys that all plug-ins of a kind have; a plug-in's own are in its module
     training, theory, pruning_times, answer, figures
                     the other parts of a configuration
     configuration   the whole, and what must fit together; `load_configuration`
@@ -12,7 +12,7 @@ Imports nothing heavy, because the workflow is parsed with it.
     faults          what is wrong, in words
     documentation   tables for people, a schema for editors
 
-What is named here is what a plug-in needs, and who reads a configuration.
+The names exported here are those that plug-ins and readers of a configuration need.
 """
 
 from goodsubnet.settings.base import Count, Iteration, Model, Name, Positive

@@ -1,4 +1,4 @@
-"""Whether classes can be grouped, and sub-datasets be drawn, as the configuration says; known before any data are."""
+"""Whether classes can be grouped, and sub-datasets be drawn, as the configuration says; before any data are read."""
 
 from collections.abc import Sequence
 

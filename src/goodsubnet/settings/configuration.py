@@ -296,7 +296,8 @@ class Configuration(Model):
     def observing_selection(self, experiment: str) -> ProbeSelection:
         """How neurons are selected where a checkpoint is observed.
 
-        `stopping.steps`; without it as the first greedy method of the experiment selects, or as many as its first one.
+        `stopping.steps`; without it, as the experiment's first greedy method selects, or as many steps as its first
+        method.
         """
         if self.stopping.steps is not None:
             return ProbeSelection(steps=self.stopping.steps)
@@ -318,10 +319,10 @@ def load_configuration(raw: Mapping[str, object]) -> Configuration:
     """Check a configuration as read from YAML.
 
     Raises UserError with a line for each fault: the key, the value and what is allowed; and for a user's plug-in that
-    is not as it must be.
+    is invalid.
     """
     try:
-        # A user's file that is wrong is told before any job, whether it is used or not.
+        # A faulty user file is reported before any job, whether it is used or not.
         for kind, base in BASES.items():
             for name, plugin in plugins.found(kind).items():
                 if plugin.path is not None:

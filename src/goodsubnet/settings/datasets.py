@@ -1,4 +1,4 @@
-"""Where data come from: what every source is told; a source's own keys are in its module, goodsubnet.data.sources."""
+"""Where data come from: the keys of all sources; a source's own keys are in its module, goodsubnet.data.sources."""
 
 from typing import Annotated, ClassVar
 
@@ -11,7 +11,7 @@ TEST_IMAGES = 10_000
 
 
 class SourceSettings(Model):
-    """What every source of data is told. What is known before the data are read lets wrong settings be refused."""
+    """Settings shared by all sources of data. What is known before the data are read lets wrong settings be refused."""
 
     label: ClassVar[str | None] = None
     """What figures and tables call the data; None: their name in the configuration."""
@@ -26,7 +26,7 @@ class SourceSettings(Model):
         return self.label or name
 
     def stored(self) -> "SourceSettings":
-        """The same without what the stored data do not depend on."""
+        """These settings without those that the stored data do not depend on."""
         return self
 
     def classes(self) -> dict[str, int] | None:
@@ -42,9 +42,9 @@ class SourceSettings(Model):
         return TEST_IMAGES
 
     def classes_there(self, data_dir: str) -> dict[str, int] | None:
-        """As `classes`, by a look at the data, where that costs little; None: not.
+        """As `classes`, from a look at the data, where that is cheap; else None.
 
-        Raises UserError where the data are not there, or not as they must be.
+        Raises UserError where the data are missing or invalid.
         """
         return None
 
@@ -55,7 +55,7 @@ class SourceSettings(Model):
 
     @property
     def switched_off(self) -> bool:
-        """Whether it is not said yet where the data lie: then experiments on them are left out."""
+        """Whether the place of the data is not given yet: then experiments on them are left out."""
         return False
 
     @property

@@ -120,7 +120,7 @@ def _tables_of(places: Mapping[type[BaseModel], str]) -> Iterator[str]:
 
 
 def _listed(kind: str) -> Iterator[str]:
-    """A line for each plug-in of a kind, with a table of the keys that it has beside those of all."""
+    """A line for each plug-in of a kind, with a table of the keys that it has besides those of all."""
     base = BASES[kind]
     common = {*base.model_fields, *NamedNetworkSettings.model_fields}
     common |= {*NeuronMethodSettings.model_fields, *LayerMethodSettings.model_fields} if kind == "methods" else set()
@@ -138,7 +138,7 @@ def _first_line(model: type[BaseModel]) -> str:
 
 
 def with_tables(page: str) -> str:
-    """A page with the tables between its two marks made anew."""
+    """A page with the tables between its two marks regenerated."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{key_tables()}\n{END}{after}"

@@ -35,7 +35,7 @@ def explain(error: ValidationError, prefix: str = "") -> list[str]:
 
 
 def typed(kind: str, key: str, value: object, base: type[M]) -> M:
-    """Settings of a plug-in as its own model. key: names the plug-in among them. base: what all of this kind derive.
+    """Settings of a plug-in as its own model. key: names the plug-in among them. base: the base of all of this kind.
 
     Raises ValueError in words, ValidationError (which is one) for the keys.
     """

@@ -37,7 +37,7 @@ class Figures(FigureStyle):
 
 
 class FigureSettings(Model):
-    """What every figure is told; its own keys are in its module, goodsubnet.plots.figures.<figure>.
+    """Settings shared by all figures; a figure's own keys are in its module, goodsubnet.plots.figures.<figure>.
 
     The keys that a figure may ask for are those of `Offered`: it is drawn again where one of them changes.
     """
@@ -47,7 +47,7 @@ class FigureSettings(Model):
 
 
 class Offered(FigureSettings):
-    """What there is for figures of a target. Of figures that are of no experiment: the style alone.
+    """What the figures of a target may ask for. Figures of no experiment get the style alone.
 
     accuracy: the column that says how good a subnetwork is. methods: in the order of the configuration; method: the
     first of them, bounded_method: the first that the bounds speak of. margin: of the answer. title: of the data.

@@ -1,4 +1,4 @@
-"""What every pruning method is told; a method's own keys are in its module, goodsubnet.pruning.methods.<algorithm>."""
+"""The keys of all pruning methods; a method's own keys are in its module, goodsubnet.pruning.methods.<algorithm>."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -9,7 +9,7 @@ from goodsubnet.runtime import plugins
 from goodsubnet.settings.base import Count, Iteration, Model, Name, Positive
 from goodsubnet.settings.faults import model_of, typed
 
-# Images that are sent through a deep network at once where nothing says otherwise.
+# Images that are sent through a deep network at once unless a method says otherwise.
 EVALUATED_AT_ONCE = 128
 PROBE_IMAGES = 1024
 # Passes over a batch and the probe, of all layers together.
@@ -18,7 +18,7 @@ FORWARDS_OF_A_PRUNING = 300
 
 @dataclass(frozen=True)
 class NeuronWork:
-    """What a selection of neurons costs, roughly: a job asks for memory and time by it.
+    """What a selection of neurons costs, roughly: jobs ask for memory and time accordingly.
 
     outputs: how many times the outputs of all neurons on all examples are held at once; 0: they are not computed.
     scores: how many times each neuron is looked at on each example. training: multiply-adds, counted as two, of
@@ -32,7 +32,7 @@ class NeuronWork:
 
 
 class MethodSettings(Model):
-    """What every pruning method is told."""
+    """Settings shared by all pruning methods."""
 
     kind: ClassVar[str]
     """The kind of networks that it prunes."""
@@ -59,7 +59,7 @@ class Distributed(Model):
 
 
 class NeuronMethodSettings(MethodSettings):
-    """What every method is told that chooses neurons of a two-layer network."""
+    """Settings shared by all methods that choose neurons of a two-layer network."""
 
     kind: ClassVar[str] = "two_layer"
 
@@ -102,7 +102,7 @@ class DistinctMethodSettings(NeuronMethodSettings):
 
 
 class LayerMethodSettings(MethodSettings):
-    """What every method is told that chooses channels of a deep network, layer by layer."""
+    """Settings shared by all methods that choose channels of a deep network, layer by layer."""
 
     kind: ClassVar[str] = "deep"
 

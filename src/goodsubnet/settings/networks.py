@@ -32,7 +32,7 @@ def _a_file_for_each_iteration(pattern: str) -> str:
     if "iteration" not in names:
         raise ValueError(f"{pattern!r} names the same file for all iterations; put {{iteration}} into it")
     name = PurePath(pattern).name
-    # One provenance a stem, and a stem ends at the first dot, which names of networks may have.
+    # One provenance per stem, and a stem ends at the first dot, which names of networks may contain.
     if not name.endswith(".safetensors") or name.count(".") > 1 or "{network}" in name or "{experiment}" in name:
         raise ValueError(
             f"{pattern!r}: a file's name ends with .safetensors, has no other dot, and no {{network}} or "
@@ -42,7 +42,7 @@ def _a_file_for_each_iteration(pattern: str) -> str:
 
 
 class NetworkSettings(Model):
-    """What every network is told."""
+    """Settings shared by all networks."""
 
     checkpoints: Annotated[str, AfterValidator(_a_file_for_each_iteration)] | None = Field(
         None,
@@ -51,7 +51,7 @@ class NetworkSettings(Model):
     )
 
     def as_architecture(self) -> "TwoLayerArchitecture | dict[str, Json]":
-        """What the network is, as stages and files say it. Raises UserError where what it is made of is missing."""
+        """What the network is, as stages and files say it. Raises UserError where a part of it is missing."""
         raise TypeError(f"{type(self).__name__} does not say what its network is")
 
     @property
@@ -81,11 +81,11 @@ class TwoLayer(TwoLayerArchitecture, NetworkSettings):
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """What a deep network costs: jobs ask for memory and time by it.
+    """What a deep network costs: jobs ask for memory and time accordingly.
 
     multiply_adds: of an image of `size` x `size` pixels with three channels. parameters: their number, and
-    most_parameters: no more than that, of an architecture that is not known closely. saved: MB that autograd keeps of
-    an image, float32. slowness: times as slow as its multiply-adds say.
+    most_parameters: an upper limit, for an architecture that is not known exactly. saved: MB that autograd keeps per
+    image, float32. slowness: how many times as slow it is as its multiply-adds suggest.
     """
 
     multiply_adds: float = 2e9
@@ -126,7 +126,7 @@ class DeepNetworkSettings(NetworkSettings):
     def as_architecture(self) -> dict[str, Json]:
         """What the network is, as stages and files say it.
 
-        Raises UserError where what it is made of is missing.
+        Raises UserError where a part of it is missing.
         """
         own = self.described or [
             name for name in type(self).model_fields if name not in DeepNetworkSettings.model_fields
@@ -134,7 +134,7 @@ class DeepNetworkSettings(NetworkSettings):
         return self.model_dump(mode="json", include={"kind", *own})
 
     def cost(self) -> NetworkCost:
-        """What the network costs, roughly; without an answer of its own that of a large one."""
+        """What the network costs, roughly; by default what a large one does."""
         return NetworkCost()
 
 

@@ -1,6 +1,6 @@
 """What each stage's result depends on: the settings that its job is given, typed.
 
-No more and no less: what stands here makes the stage's artifacts again when it changes. Workflow and scripts hand them
+No more and no less: a change in what stands here makes the stage's artifacts again. Workflow and scripts hand them
 on as JSON; the stage reads them as its model. `code` is the fingerprint of the code that the stage runs.
 """
 
@@ -71,7 +71,7 @@ class DeepPretrainSettings(StageSettings, DeepDescent):
 
 
 class TwoLayerAdoptSettings(StageSettings):
-    """Of the training only what the dense network is measured with."""
+    """Of the training, only what is needed to measure the dense network."""
 
     kind: Literal["two_layer"] = "two_layer"
     architecture: TwoLayerArchitecture
@@ -286,7 +286,7 @@ class NeuronTimesSettings(StageSettings):
 
 
 class DescribedExperiment(Model):
-    """An experiment, in what the claims are judged by."""
+    """An experiment, as far as the claims are judged by it."""
 
     name: Name
     kind: Literal["two_layer", "deep"]
@@ -315,13 +315,13 @@ class ShownFigure(Model):
 
 
 class VerdictSettings(StageSettings):
-    """figures: in the order of the job's inputs. links: what is said -> where it leads."""
+    """figures: in the order of the job's inputs. links: text -> where it leads."""
 
     figures: list[ShownFigure]
     links: dict[str, str]
 
 
-# ---- one stage, two kinds of networks: which of them it is, is told from the keys
+# ---- one stage, two kinds of networks: the keys tell which of them it is
 
 PretrainSettings: TypeAlias = TwoLayerPretrainSettings | DeepPretrainSettings
 AdoptSettings: TypeAlias = TwoLayerAdoptSettings | DeepAdoptSettings

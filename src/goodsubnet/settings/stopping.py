@@ -11,7 +11,7 @@ from goodsubnet.settings.faults import explain, model_of, typed
 
 
 class RuleSettings(Model):
-    """What every stopping rule is told; a rule's own keys are in its module, goodsubnet.stopping.rules.<rule>."""
+    """Settings shared by all stopping rules; a rule's own keys are in its module, goodsubnet.stopping.rules.<rule>."""
 
     signal: ClassVar[str | None]
     """What it reads of an observation, by which its cost is counted; None: nothing but the iteration."""

@@ -22,7 +22,7 @@ class StableFraction(Model):
     )
 
 
-# The branch is told from the value, so that a fault is that of one branch.
+# The value decides the branch, so that a fault is that of one branch.
 LearningRate = Annotated[
     Annotated[Positive, Tag("union[number]")] | Annotated[StableFraction, Tag("union[fraction]")],
     Discriminator(lambda value: f"union[{'fraction' if isinstance(value, Mapping | StableFraction) else 'number'}]"),
@@ -30,7 +30,7 @@ LearningRate = Annotated[
 
 
 class Training(Model):
-    """What every training of a dense network is told."""
+    """Settings shared by all trainings of dense networks."""
 
     iterations: Count = Field(description="length of the training, in iterations")
     checkpoints: EveryCheckpoint | Annotated[list[Iteration], Field(min_length=1)] = Field(

@@ -15,7 +15,7 @@ R = TypeVar("R", bound=RuleSettings)
 class Answer:
     """What a rule says at a checkpoint: whether it is enough, and why, in words.
 
-    applicable: False where the rule says nothing of this kind of network; then it is never enough.
+    applicable: False where the rule says nothing about this kind of network; then it is never enough.
     """
 
     enough: bool
@@ -38,5 +38,5 @@ class Rule(Protocol[R]):
 
 
 def rule_of(settings: RuleSettings) -> Rule[RuleSettings]:
-    """The rule that the settings are of."""
+    """The rule that the settings belong to."""
     return cast(Rule[RuleSettings], plugins.load("rules", settings.rule))

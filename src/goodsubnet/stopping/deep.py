@@ -2,8 +2,8 @@
 
 Greedy selection layer by layer takes as long as much of the training. Here a share of each prunable layer's channels
 stays, those whose filters are largest (`methods.layer_magnitude`; Early-Bird ranks by the norms' scales), and the
-norms' statistics are measured anew on the probe, without which such a network guesses. That shows when channels settle
-and how good they are beside one another, not how good a subnetwork can become.
+norms' statistics are measured again on the probe, without which such a network guesses. That shows when channels settle
+and how good they are compared with one another, not how good a subnetwork can become.
 """
 
 import copy
@@ -30,7 +30,7 @@ BATCH = 128
 
 
 def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
-    """A copy of the parameters, name -> array, on the CPU; the statistics of norms are none."""
+    """A copy of the parameters, name -> array, on the CPU; the statistics of norms are not parameters."""
     return {name: value.detach().float().cpu().numpy().copy() for name, value in network.named_parameters()}
 
 

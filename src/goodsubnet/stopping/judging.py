@@ -13,7 +13,7 @@ class Judgement:
     """What is said at a checkpoint: is it enough, why, and what the subnetwork and the dense network achieve now.
 
     accuracy, loss: of the subnetwork that was chosen on the probe, dense_accuracy, dense_loss: of the whole network,
-    all on the probe; losses are means an example.
+    all on the probe; losses are means per example.
     """
 
     iteration: int
@@ -53,7 +53,7 @@ class Judge:
 
 
 def answers(observations: Iterable[Observation], rule: RuleSettings, total: int | None) -> Iterator[Answer]:
-    """What a rule says at each checkpoint, of that and the earlier ones alone."""
+    """What a rule says at each checkpoint, from that and the earlier ones alone."""
     so_far: list[Observation] = []
     for seen in observations:
         so_far.append(seen)

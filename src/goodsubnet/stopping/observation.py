@@ -20,7 +20,7 @@ class Observation:
 
     pruned_loss, pruned_accuracy: of the subnetwork that is chosen on the probe. dense_loss, dense_accuracy: of the
     whole network. trivial_loss: of the best prediction that knows only the shares of the labels. bound: the proved one
-    on the subnetwork's loss, or "not applicable (reason)". All losses are means an example. distance:
+    on the subnetwork's loss, or "not applicable (reason)". All losses are means per example. distance:
     ||theta_t - theta_0|| / ||theta_0|| over all weights, theta_0 the initial ones. chosen: rising, which of so many
     `candidates` (neurons, or channels of all prunable layers in order) the subnetwork keeps. forward_passes: what each
     signal costs, signal -> examples through the dense network, or as much arithmetic.

@@ -33,7 +33,7 @@ def observe(
     """weights, initial: {"a": (N, d), "b": (N,)}. inputs: (examples, d) float32; targets: (examples,), of the loss.
 
     selection: how greedy forward selection ends, by which the subnetwork is chosen.
-    Cost: a pass of the probe, and for the choice a multiplication and addition an example, neuron and step.
+    Cost: a pass of the probe, and for the choice a multiplication and addition per example, neuron and step.
     Raises UserError where an output is not a finite number.
     """
     outputs = neuron_outputs(weights, inputs, activation)

@@ -1,7 +1,7 @@
 """A folder in which checkpoints are being written, watched: each is observed once it is complete, and judged.
 
 Files are `iteration-<t>.safetensors`, of the chain or a bare state, or `iteration-<t>.pt`, a state that torch saved. A
-file is read when two looks in a row found it the same, and complete by its own account.
+file is read once two successive checks have found it unchanged, and complete by its own account.
 """
 
 import json
@@ -99,7 +99,7 @@ class Trial:
         return self.chosen.pretrain.iterations
 
     def observe(self, path: Path, iteration: int) -> Observation:
-        """Raises UserError, naming the file, for a checkpoint that is not one of this network, or not of numbers."""
+        """Raises UserError, naming the file, for a checkpoint of another network, or not made of finite numbers."""
         try:
             tensors = self._tensors_of(path)
             for name, array in tensors.items():
@@ -184,7 +184,7 @@ class Trial:
         from goodsubnet.stopping.deep import observe, weights_of
         from goodsubnet.training.images import images_of
 
-        # The rest of the machine is the training's, that is being watched.
+        # The rest of the machine belongs to the training that is being watched.
         torch.set_num_threads(self.configuration.threads.prune)
         machine = Machine(data_dir=self.configuration.data_dir)
         images, labels = images_of(self.data, self.subset, machine, "cpu", "train").take(self.probe)
@@ -218,7 +218,7 @@ class Trial:
 def watch(
     folder: Path, trial: Trial, rule: str, *, once: bool = False, poll: float = 5.0, say: Callable[[str], None] = print
 ) -> bool:
-    """Observe the checkpoints of `folder` in order, say of each what the rule says, and end when it is enough.
+    """Observe the checkpoints of `folder` in order, report what the rule says about each, and end when it is enough.
 
     rule: a name under `stopping.rules`. once: end after those that are there. poll: seconds between two looks. Returns
     whether it was enough: False at the last planned iteration, or at the end of the files with `once`.
@@ -251,8 +251,8 @@ def arriving(
 ) -> Iterator[tuple[int, Path]]:
     """Iteration and path of each checkpoint in a folder, in rising order, once it is complete.
 
-    A file that stays the same and incomplete for `patience` seconds is named, and left out. One that comes after a
-    later one was given is not given any more. Without `once` this goes on for ever. Raises UserError where there is no
+    A file that stays unchanged and incomplete for `patience` seconds is named, and left out. One that appears after a
+    later one was given is no longer given. Without `once` this goes on for ever. Raises UserError where there is no
     such folder, or, with `once`, no checkpoint in it.
     """
     before: dict[Path, tuple[int, int] | None] = {}
@@ -290,7 +290,7 @@ def arriving(
 
 
 def checkpoints(folder: Path) -> dict[int, Path]:
-    """iteration -> file; of two of one iteration that in safetensors. Hidden files are somebody's who is writing."""
+    """iteration -> file; of two of the same iteration, the one in safetensors. Hidden files are still being written."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name the one that checkpoints are written to")
     names = sorted(path.name for path in folder.iterdir())
@@ -300,7 +300,7 @@ def checkpoints(folder: Path) -> dict[int, Path]:
 
 
 def nothing_in(folder: Path) -> str:
-    """What is to be said of a folder without checkpoints."""
+    """What to say about a folder without checkpoints."""
     others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHERS and not path.name.startswith("."))
     wanted = f"{folder} holds no checkpoints named iteration-<t>.safetensors or iteration-<t>.pt"
     return f"{wanted}, but {others[0]}: give it such a name" if others else wanted
@@ -319,7 +319,7 @@ def complete(path: Path) -> bool:
     """Whether a file is as long as its header says, or, of torch, an archive with its end."""
     try:
         if path.suffix == ".pt":
-            # Those of before torch 1.6 are no archives, and say nothing of their length.
+            # Those from before torch 1.6 are not archives, and say nothing about their length.
             return zipfile.is_zipfile(path) or path.read_bytes()[:2] == b"\x80\x02"
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")

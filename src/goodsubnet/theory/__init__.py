@@ -1,7 +1,7 @@
 """The theory of the paper, computed: the terms of its bounds, the bounds, and the laws of the threshold.
 
-Losses and their terms may be sums over the examples or means, as long as all of one formula are the same: every bound
-is linear in them. A quantity that is not defined is `NotApplicable`, with the reason, never a number.
+Losses and their terms may be sums over the examples or means, as long as all in one formula are of the same kind: every
+bound is linear in them. A quantity that is not defined is `NotApplicable`, with the reason, never a number.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NotApplicable:
-    """What a formula answers where it says nothing. Written out it is text, so that no table takes it for a number."""
+    """What a formula returns where it makes no statement. Written out it is text, which no table takes for a number."""
 
     reason: str
 

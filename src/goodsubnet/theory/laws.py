@@ -33,7 +33,7 @@ DECISIVE_WEIGHT = 0.9
 DECISIVE_SHARE = 0.95
 CONFIDENCE = 0.95
 
-# Of ln t, squared. Below it a misfit is rounding of the search, and differences say nothing of the laws.
+# Of ln t, squared. Below it a misfit is rounding of the search, and differences say nothing about the laws.
 SMALLEST_VARIANCE = 1e-14
 # The misfit bends over a distance of about 1 in the logarithm of the ratio that is searched.
 SEARCH_STEP = 0.25
@@ -100,7 +100,7 @@ def compare_laws(seed_values: pd.DataFrame, quantity: str, samples: int = 2000, 
     `quantity` names the values in the result. `samples` and `seed` are those of the bootstrap over seeds, as in
     `analysis.required_pretraining`; a resample holds all sizes of its seeds.
 
-    Returns three rows, one a law, for each (experiment, network, width, method), with the columns
+    Returns three rows, one per law, for each (experiment, network, width, method), with the columns
     - `law`, a key of `FORMULAS`; `points`, the values fitted; `left_out`, those censored;
     - `a`, `b` of the formula, with m in examples and t in iterations, and the ends `a_low` ... `b_high` of their 95%
       intervals, NaN for one seed;
@@ -112,7 +112,8 @@ def compare_laws(seed_values: pd.DataFrame, quantity: str, samples: int = 2000, 
 
     In simulated experiments (true law logarithmic, power, linear or constant; 11 sizes from 1,000 to 50,000; 2 or 3
     seeds; errors of ln t from 0.05 to 0.5) the verdict was a wrong law in at most 4% of 200 of a kind. An error that
-    the seeds share, such as that of interpolating between the same two checkpoints, is in no weight and no interval.
+    the seeds share, such as that of interpolating between the same two checkpoints, is not reflected in any weight or
+    interval.
 
     Raises `UserError` where the table lacks a column or a cell, has a cell twice, or a value is not above 0.
     """
@@ -157,7 +158,7 @@ def _compared(table: pd.DataFrame, samples: int, seed: int) -> pd.DataFrame:
         return finished("undecided (one seed)")
 
     draws, weights = resamples(len(values), samples, seed)
-    # A resample may lack the sizes that only other seeds have uncensored: then it speaks for no law.
+    # A resample may lack the sizes that only other seeds have uncensored: then it supports no law.
     enough = (draws @ kept > 0).sum(axis=1) >= LEAST_SIZES
     resampled = [fit_law(law, examples, fitted, draws[enough][:, trial]) for law in FORMULAS]
     best = np.maximum([fit.variance for fit in resampled], SMALLEST_VARIANCE).argmin(axis=0)

@@ -1,7 +1,7 @@
 """Singular values of random matrices: the neurons' outputs at initialisation (Figure 2), and Gaussian ones (Figure 3).
 
 Wolfe et al., arXiv 2108.00259, appendix C. m examples, d inputs, N neurons (the width). An m x N matrix has m singular
-values that may differ from 0 only where m <= N; where m > N nothing here answers with a number.
+values that may differ from 0 only where m <= N; where m > N no function here returns a number.
 """
 
 from collections.abc import Callable, Hashable, Sequence

@@ -1,4 +1,4 @@
-"""The tangent kernel of a two-layer network, and the largest step at which gradient descent is stable."""
+"""The tangent kernel of a two-layer network, and the largest learning rate at which gradient descent is stable."""
 
 from collections.abc import Mapping
 
@@ -41,13 +41,14 @@ def tangent_kernel(weights: Mapping[str, np.ndarray], inputs: np.ndarray, activa
 def largest_stable_step(weights: Mapping[str, np.ndarray], inputs: np.ndarray, activation: str, loss: str) -> float:
     """2 over the largest curvature of the mean loss, by the tangent kernel: beyond it gradient descent diverges.
 
-    The curvature is lambda_max(K)/m for the squared loss, and at most a quarter of it for the logistic one. The step is
-    for all weights alike, without the factor N of `per_neuron`. Arguments and errors as in `tangent_kernel`.
+    The curvature is lambda_max(K)/m for the squared loss, and at most a quarter of it for the logistic one. This
+    learning rate is for all weights alike, without the factor N of `per_neuron`. Arguments and errors as in
+    `tangent_kernel`.
     """
     kernel = tangent_kernel(weights, inputs, activation)
     examples = len(kernel)
     if not np.trace(kernel) > 0:
         raise UserError("the network's output does not change with its weights on these examples: any step is stable")
-    # A start of its own would come from a global state.
+    # By default the starting vector would come from a global state.
     largest = kernel[0, 0] if examples == 1 else eigsh(kernel, k=1, v0=np.ones(examples), return_eigenvectors=False)[0]
     return float(2 * examples / (CURVATURE[loss] * largest))

@@ -53,7 +53,7 @@ def unmet_assumptions(
     inputs: np.ndarray,
     targets: np.ndarray,
 ) -> list[str]:
-    """What Theorems 1 to 3 assume (Assumptions 1 and 2, gradient descent on all examples) and is not so, in words.
+    """What Theorems 1 to 3 assume (Assumptions 1 and 2, gradient descent on all examples) and does not hold, in words.
 
     architecture: of the network. inputs: (examples, d); targets: (examples,). Empty where all of it holds.
     """

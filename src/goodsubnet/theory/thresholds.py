@@ -1,6 +1,6 @@
 """The threshold in pre-training iterations from which the loss of the subnetwork stays low: measured, and Theorem 3's.
 
-Takes the table of evaluations (see `goodsubnet.results.analysis`) and that of the terms, which has one row a
+Takes the table of evaluations (see `goodsubnet.results.analysis`) and that of the terms, which has one row per
 checkpoint and greedy method: the columns of `GROUP` and `CELL`; `steps`, k; `dense_loss`, `first_loss` (l(z_1)) and
 `squared_diameter` (D^2), means over the examples; `learning_rate_per_neuron`; `smallest_singular_value` and
 `condition_number`, numbers at iteration 0 where the theory's assumptions hold, and otherwise the text of
@@ -66,7 +66,7 @@ def thresholds(evaluations: pd.DataFrame, terms: pd.DataFrame, margin: float = 0
     - `predicted`: Theorem 3's threshold in iterations (`bounds.threshold`), from the means over seeds of L_0, l(z_1),
       D^2 and rho at iteration 0;
     - `ratio`: predicted / measured; NaN where the measured threshold is censored or there is no prediction;
-    - `constant`: c of rho = c lr sigma_min^2/(N m), fitted once an experiment (`fitted_constant`).
+    - `constant`: c of rho = c lr sigma_min^2/(N m), fitted once per experiment (`fitted_constant`).
     Where the theory does not apply, `predicted` and `constant` hold the text of `NotApplicable`. A prediction of 0
     means that the dense loss dominates no term from the start; it depends on no constant.
 
@@ -110,7 +110,7 @@ def measured_thresholds(
     level after the last checkpoint that is above it, so that a loss that rises again does not count as low.
 
     Parameters: `margin`, in (0, 1); `samples`, `confidence` and `seed` of the bootstrap over seeds, as in
-    `analysis.required_pretraining`, the level computed anew in each resample.
+    `analysis.required_pretraining`, the level recomputed in each resample.
 
     Returns one row per (experiment, network, width, method, examples) with the columns
     - `seeds`: the number of trials;
@@ -211,7 +211,7 @@ def fitted_constant(
     orders of magnitude, decides. It stays below 1 / largest_rate: no cell's rate may reach 1.
 
     numerators, rates, measured: (cells,), rates with c = 1, measured in iterations. Cells whose numerator is 0 say
-    nothing of c. Not applicable where none is left.
+    nothing about c. Not applicable where none is left.
     """
     telling = (numerators > 0) & (measured > 0)
     if not telling.any():

@@ -1,1 +1,1 @@
-"""Sources of data: one module each, found by being there. `CONTRIBUTING.md` says what a source has."""
+"""Sources of data: one module each, found automatically. docs/plugins.md says what a source has."""

@@ -1,7 +1,7 @@
 """CIFAR-10 (Krizhevsky, 2009): 50,000 training and 10,000 test images of ten kinds of things, 32 x 32, RGB.
 
 The files lie in <data_dir>/cifar-10-batches-py, where torchvision.datasets.CIFAR10 looks for them. They are
-downloaded if one is missing, and only then; nothing is written where all are there. They are pickles, so they are
+downloaded if one is missing, and only then; nothing is written if all are there. They are pickles, so they are
 read only by torchvision, and only after their MD5s were found to be those of the original files.
 """
 
@@ -89,7 +89,7 @@ def _download(folder: Path, missing: list[str]) -> None:
         f"put {CIFAR10.filename} into {folder.parent}, or let data_dir name a folder that holds {CIFAR10.base_folder}"
     )
     with downloaded("CIFAR-10", missing, folder, advice) as scratch:
-        # Only an intact one: through a link to another, torchvision would write.
+        # Only an intact one: torchvision would write through a link to a damaged one.
         if check_integrity(archive, CIFAR10.tgz_md5):
             (scratch / CIFAR10.filename).symlink_to(archive.resolve())
         CIFAR10(scratch, download=True)

@@ -87,15 +87,15 @@ def load(settings: Settings, data_dir: str) -> LoadedData:
 def load_folder(path: str, data_dir: str, *, channels: int, size: Sequence[int] | None = None) -> LoadedData:
     """The images under `path` (relative to data_dir, unless absolute) as `load_source` describes them.
 
-    Classes are the folders' names, sorted by code points; hidden folders are no classes. Within a class the
-    order is that of the sorted file names. Files whose names end like no image's are passed over.
+    Classes are the folders' names, sorted by code points; hidden folders are not classes. Within a class the
+    order is that of the sorted file names. Files without the suffix of an image are skipped.
 
     channels: 1 makes all images grey, 3 RGB; transparency is dropped, of an animation the first frame is
     taken, and pixels stay as they are stored (no EXIF rotation). size: (height, width) to which images are
     resized (bilinear, antialiased), or None: all must have the same size.
 
     Raises UserError for missing folders, classes that differ between train and test or have no images, images
-    that cannot be read or have more than 8 bits a channel, and sizes that differ.
+    that cannot be read or have more than 8 bits per channel, and sizes that differ.
     """
     if channels not in PIL_MODES:
         raise UserError(f"channels: {channels!r} is not possible; choose 1 (grey) or 3 (RGB).")
@@ -118,8 +118,8 @@ def list_folder(path: str, data_dir: str) -> LoadedData:
         train_files, test_files     list of str: the files' paths, relative to root
         root                        str: the folder
 
-    Every file's header is opened, so what is no image is found here and not in the middle of a training. Raises
-    UserError as `load_folder` does, but sizes may differ.
+    Every file's header is opened, so a file that is not an image is found here and not in the middle of a training.
+    Raises UserError as `load_folder` does, but sizes may differ.
     """
     root = _root(path, data_dir)
     class_names, train, test = _list_splits(root)
@@ -210,7 +210,7 @@ def _list_images(folder: Path, class_names: list[str]) -> list[tuple[Path, int]]
 
 
 def _check_headers(files: list[Path], together: int = 4096) -> None:
-    """Raises UserError for the first of `files` that is no image."""
+    """Raises UserError for the first of `files` that is not an image."""
     # Threads for the sake of slow disks and network folders; where the files are cached one does as well, 60 us a file.
     with ThreadPoolExecutor() as pool:
         # A pool queues all that it is given at once: a million images would be a million tasks in memory.

@@ -1,7 +1,7 @@
 """MNIST (LeCun, Cortes, Burges): 60,000 training and 10,000 test images of handwritten digits, 28 x 28, grey.
 
 The four IDX files lie in <data_dir>/MNIST/raw, where torchvision.datasets.MNIST looks for them. They are
-downloaded if one is missing, and only then; nothing is written where all are there.
+downloaded if one is missing, and only then; nothing is written if all are there.
 """
 
 import hashlib

@@ -1,1 +1,1 @@
-"""Architectures of deep networks: a module each, found by being there. `CONTRIBUTING.md` says what one has."""
+"""Architectures of deep networks: one module each, found automatically. docs/plugins.md says what one has."""

@@ -1,7 +1,8 @@
 """Networks of the user's own: a Python file and a function in it that builds one.
 
-What can be known without running the file is read off its syntax tree, so that a workflow is parsed, and a wrong file
-refused, without torch. The file stands alone: what a network is made of must be seen when it changes.
+What can be known without running the file is read off its syntax tree, so that a workflow can be parsed, and a faulty
+file rejected, without torch. The file stands alone, because a change in anything that the network is made of must be
+noticed.
 """
 
 import ast
@@ -51,7 +52,7 @@ class Settings(DeepNetworkSettings):
 def described(file: str, function: str) -> dict[str, Json]:
     """A network of one's own as its artifacts describe it: {"file", "function", "code"}, a hash of the file's code.
 
-    Comments, docstrings and layout are not in the hash. file: relative to where one is.
+    Comments, docstrings and layout are not in the hash. file: relative to the current folder.
     Raises UserError where the file is missing, is not Python, imports a file beside it, or has no such function.
     """
     path = Path(file)

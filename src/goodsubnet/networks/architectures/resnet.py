@@ -1,4 +1,4 @@
-"""Residual networks: torchvision's, and in forms for small images and of other widths."""
+"""Residual networks: torchvision's, and forms for small images and other widths."""
 
 from typing import TYPE_CHECKING, ClassVar
 

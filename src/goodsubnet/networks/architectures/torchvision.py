@@ -1,4 +1,4 @@
-"""torchvision's other classification networks, as they are there."""
+"""torchvision's other classification networks, as they are defined there."""
 
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,7 @@ ARCHITECTURES = (
     "wide_resnet101_2",
     "wide_resnet50_2",
 )
-# What its builders ask to be told: no second classifier in training, and the present way to draw weights.
+# What its builders need to be told: no second classifier in training, and the present way to draw weights.
 _ARGUMENTS = {name: {"aux_logits": False, "init_weights": True} for name in ("googlenet", "inception_v3")}
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Settings(DistinctMethodSettings):
-    """Backward elimination: from the dense network on, the neuron goes whose removal leaves the lowest loss."""
+    """Backward elimination: starting from the dense network, remove the neuron whose removal gives the lowest loss."""
 
     def work(self, examples: int, inputs: int, width: int) -> NeuronWork:
         # Neurons that are left, summed over the removals.

@@ -1,4 +1,4 @@
-"""Iterative magnitude pruning: some neurons go, the others are trained further, and so on."""
+"""Iterative magnitude pruning: some neurons are removed, the others are trained further, and so on."""
 
 import math
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Settings(DistinctMethodSettings):
-    """In rounds those of smallest |b_i| * ||a_i|| go, and the others are trained: fine-tuning, without rewinding.
+    """In each round, the neurons of smallest |b_i| * ||a_i|| are removed and the others fine-tuned, without rewinding.
 
     The variant of Han et al. (NeurIPS 2015): a round goes on from the weights of the one before. The sizes fall
     geometrically. The subnetwork has the trained weights; those of other methods have the checkpoint's.

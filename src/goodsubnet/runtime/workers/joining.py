@@ -1,4 +1,4 @@
-"""A worker's side: meeting the others, making sure that all are alike, and what is told of them afterwards."""
+"""A worker's side: meeting the others, making sure that all are alike, and what is recorded about them afterwards."""
 
 import contextlib
 import datetime
@@ -35,7 +35,7 @@ LIBRARIES = ("numpy", "numba", "torch", "safetensors")
 def joined(
     machine: Machine, leased: Device, threads: int, code: str, folder: Path, rank: int, size: int
 ) -> Iterator[Workers]:
-    """Be one of the workers, once all are there and alike. code: a fingerprint of what they run."""
+    """Join the workers, once all are there and alike. code: a fingerprint of what they run."""
     import torch
     from torch import distributed
 
@@ -43,7 +43,7 @@ def joined(
     store: distributed.Store
     start = datetime.timedelta(seconds=SECONDS_TO_START)
     if machine.nodes == 1:
-        # They talk over the loopback interface, and meet by a file, because a store of torch listens at every one.
+        # They talk over the loopback interface, and meet through a file, because a store of torch listens on every one.
         os.environ |= {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
         store = distributed.FileStore(str(folder / "store"), size)
         store.set_timeout(start)
@@ -74,7 +74,7 @@ def joined(
 
 
 def check_alike(abouts: list[dict[str, str]]) -> None:
-    """Raises UserError where a worker runs other versions than the first one."""
+    """Raises UserError where a worker runs different versions from the first one."""
     for rank, about in enumerate(abouts):
         for name, version in about.items():
             if version != abouts[0][name]:
@@ -85,7 +85,7 @@ def check_alike(abouts: list[dict[str, str]]) -> None:
 
 
 def facts_of(task: Task[S], workers: Workers, seconds: float) -> Facts:
-    """For the sidecar: who the workers were, and what passed between them; asked by all, the same for all."""
+    """For the sidecar: who the workers were, and what passed between them; called by all, the same for all."""
     traffic, size = workers.traffic, workers.size
     own = [traffic.messages, traffic.bytes, traffic.seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]
     rows = np.zeros((size, len(own)))

@@ -51,8 +51,8 @@ def workers_of(job: Job[S], machine: Machine, threads: int, module: str, task: M
 
     module: what each runs, `python -m <module> <folder>`; it finds its task, with the job's settings, inputs and
     machine, in the folder's `task.json`, and leaves `facts.json`, or `error-<rank>.json`. Several are started by
-    torchrun: on this machine, where they meet by a file and talk over the loopback interface, or, with `machine.nodes`,
-    one torchrun on each node of this Slurm allocation.
+    torchrun: on this machine, where they meet through a file and talk over the loopback interface, or, with
+    `machine.nodes`, one torchrun on each node of this Slurm allocation.
     Raises UserError, naming the worker, where one fails, dies or hangs; none is left then.
     """
     with _scratch(job) as folder:
@@ -102,7 +102,7 @@ def _rendezvous(machine: Machine, folder: Path) -> list[str]:
 
 
 def _free_port() -> int:
-    """A port that nothing listens at; GOODSUBNET_PORT, where it is set. Raises UserError where that one is in use."""
+    """A port that nothing listens on; GOODSUBNET_PORT, where it is set. Raises UserError where that one is in use."""
     port = int(os.environ.get("GOODSUBNET_PORT", "0"))
     with socket.socket() as found:
         try:
@@ -119,7 +119,7 @@ def _environment(machine: Machine, threads: int) -> dict[str, str]:
         "OMP_NUM_THREADS": str(threads),
     }
     if machine.nodes == 1:
-        # Else torchrun opens a port for the workers, on every interface.
+        # Otherwise torchrun opens a port for the workers, on every interface.
         environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     return environment
 

@@ -18,7 +18,7 @@ def in_turns(
     repetitions: int,
     work: Callable[[Workers | Alone], np.ndarray | None],
 ) -> list[dict[str, Json]]:
-    """Seconds of the work by the first 1, 2 ... of the workers; a run of each before does not count.
+    """Seconds of the work by the first 1, 2 ... of the workers; a first run of each does not count.
 
     workers: all of them, as many as the largest of `sizes`; each calls this. work: done by some workers together;
     returns the indices that they chose, in order, or None.
@@ -43,7 +43,7 @@ def in_turns(
             workers.rest()
             numbers = (taken, traffic.messages, traffic.bytes, len(began_and_ended))
             seconds, messages, received, count = _of_all(workers, np.array(numbers, np.float64)).T
-            # As many calls on each member of the team; the others have none.
+            # Each member of the team makes equally many calls; the others make none.
             calls = np.zeros((int(count.max()), 2))
             calls[: len(began_and_ended)] = np.array(began_and_ended).reshape(-1, 2)
             talking, waiting = _split(_of_all(workers, calls)[:size])

@@ -11,7 +11,7 @@ from goodsubnet.stages.contract import Arrays, Measured
 def adopt(job: Job[DeepAdoptSettings], machine: Machine, iteration: int) -> tuple[Arrays, Measured]:
     """As `pretrain` returns them: the tensors of the checkpoint, and accuracy and loss of the dense network.
 
-    The job's inputs are `data`, `subset` and `foreign`. There is no momentum: nothing trains on from it here.
+    The job's inputs are `data`, `subset` and `foreign`. There is no momentum: no training continues from it here.
     """
     settings = job.settings
     leased = job.acquire(machine, settings.threads)

@@ -23,8 +23,8 @@ IMAGES = 2048
 def pruning_times(job: Task[LayerTimesSettings], machine: Machine, seed: int) -> dict[str, Json]:
     """As for a two-layer network, with "what", the layer, in each row; the images are noise.
 
-    So many steps of a layer are timed, each with its check of the accuracy, in a network that was not trained: with
-    every candidate computed the time does not depend on what they are.
+    The given number of steps of a layer is timed, each with its check of the accuracy, in a network that was not
+    trained: since every candidate is computed, the time does not depend on what the candidates are.
     """
     leased = job.acquire(machine, job.settings.threads)
     from goodsubnet.data.batches import ResidentImages

@@ -17,7 +17,7 @@ from goodsubnet.stopping.observation import Observation
 
 
 class Settings(RuleSettings):
-    """The relative distance from initialisation changes, an iteration, by a small part of its first change."""
+    """Per iteration, the relative distance from initialisation changes by a small part of its first change."""
 
     signal = "distance"
 
