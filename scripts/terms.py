@@ -1,11 +1,10 @@
 """Measure the terms of the bounds on a checkpoint, and the loss of its subnetwork after each step, in float64."""
 
-from threadpoolctl import threadpool_limits
-
 from goodsubnet.data.inputs import network_inputs
 from goodsubnet.networks.two_layer import initial_weights_of, neuron_outputs
 from goodsubnet.runtime.commands import parser, run
 from goodsubnet.runtime.jobs import Job
+from goodsubnet.runtime.threads import limited_threads
 from goodsubnet.settings.stages import TermsSettings
 from goodsubnet.theory import NotApplicable
 from goodsubnet.theory.terms import initial_spectrum, lengths, measured_terms, movement, unmet_assumptions
@@ -30,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         names = (settings.experiment, settings.network, args.seed)
         initial = initial_weights_of(architecture, rows.shape[1], *names)
         job.facts["threads"] = settings.threads
-        with threadpool_limits(settings.threads):
+        with limited_threads(settings.threads):
             outputs = neuron_outputs(weights, rows, architecture.activation)
             terms = measured_terms(outputs, targets, job.tensors("subnetwork")["neurons"], settings.loss)
             distances = movement(weights, initial)

@@ -35,7 +35,7 @@ class Asked:
 @pytest.mark.parametrize(
     ("configuration", "rule", "wildcards", "measured"),
     [
-        ("config", "pretrain", LARGEST, 1330),
+        ("config", "pretrain", LARGEST, 646),
         ("config", "prune", {**LARGEST, "method": "greedy"}, 4526),
         ("cifar10_jpeg", "pretrain", THIN, 1466),
         ("cifar10_jpeg", "calibrate", {**THIN, "method": "greedy_60"}, 1408),

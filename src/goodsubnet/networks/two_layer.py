@@ -15,6 +15,8 @@ from goodsubnet.settings.networks import TwoLayerArchitecture
 if TYPE_CHECKING:
     import torch
 
+    from goodsubnet.networks.passes import Inputs
+
 Array: TypeAlias = "np.ndarray | torch.Tensor"
 A = TypeVar("A", np.ndarray, "torch.Tensor")
 """What is given and what is returned are of one kind."""
@@ -33,6 +35,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": lambda x: x.clip(min=0),
     "tanh": cast(Activation, lambda x: np.tanh(x) if isinstance(x, np.ndarray) else x.tanh()),
 }
+# Multiply-adds of a pass from which on it saves more than the half second in which the compiled code is loaded.
+LARGE = 2**34
 DERIVATIVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "relu": lambda x: (x > 0).astype(x.dtype),
     "tanh": lambda x: 1 - np.tanh(x) ** 2,
@@ -62,6 +66,15 @@ def initial_weights_of(
     return initial_weights(architecture.width, inputs, architecture.initialisation, generator)
 
 
+def _for_passes(width: int, inputs: object, activation: str) -> "Inputs | None":
+    """Where outputs are computed by `networks.passes`: ReLU networks on many inputs that are mostly zero."""
+    if activation != "relu" or not isinstance(inputs, np.ndarray) or width * inputs.size < LARGE:
+        return None
+    from goodsubnet.networks.passes import Inputs, is_sparse
+
+    return Inputs(inputs) if is_sparse(inputs) else None
+
+
 def forward(weights: Mapping[str, A], inputs: A, activation: str) -> A:
     """Output of the dense network (eq. 2). inputs: (examples, d). Returns (examples,)."""
     hidden = ACTIVATIONS[activation](inputs @ weights["a"].T)
@@ -70,6 +83,11 @@ def forward(weights: Mapping[str, A], inputs: A, activation: str) -> A:
 
 def forward_in_blocks(weights: Mapping[str, A], inputs: A, activation: str, cells: int = 2**24) -> np.ndarray:
     """`forward` for measuring, on the CPU as numpy: at most `cells` hidden outputs (64 MB) are held at a time."""
+    compact = _for_passes(len(weights["b"]), inputs, activation)
+    if compact is not None:
+        from goodsubnet.networks import passes
+
+        return passes.forward(cast(dict[str, np.ndarray], weights), compact)
     rows = max(1, cells // len(weights["b"]))
     blocks = [forward(weights, inputs[start : start + rows], activation) for start in range(0, len(inputs), rows)]
     return np.concatenate([block if isinstance(block, np.ndarray) else block.cpu().numpy() for block in blocks])
@@ -81,15 +99,21 @@ def subnetwork_forward(weights: Mapping[str, A], share: A, inputs: A, activation
 
 
 def neuron_outputs(weights: Mapping[str, A], inputs: A, activation: str, first: int = 0, stop: int | None = None) -> A:
-    """Outputs of the single neurons (eq. 1) from `first` to before `stop`, column i is phi of neuron first + i.
+    """Outputs of the single neurons (eq. 1) from `first` to `stop` (excluded); column i is phi of neuron first + i.
 
     Returns (examples, neurons) float32, laid out neuron by neuron as the selection reads it: the transpose of a
     contiguous (neurons, examples) array, made in blocks of neurons so that nothing else of this size is held. A
-    neuron's outputs do not hang on which others are asked for, not in their last bit: the blocks are those of the
-    whole network, because how a product of matrices is summed may depend on its shape.
+    neuron's outputs do not depend on which others are asked for, not even in their last bit: the blocks are those of
+    the whole network, because how a product of matrices is summed may depend on its shape.
     """
     width, examples = len(weights["b"]), len(inputs)
     stop = width if stop is None else stop
+    compact = _for_passes(width, inputs, activation)
+    if compact is not None:
+        from goodsubnet.networks import passes
+
+        computed: object = passes.neuron_outputs(cast(dict[str, np.ndarray], weights), compact, first, stop).T
+        return cast(A, computed)
     block = block_of(width)
     if isinstance(inputs, np.ndarray):
         outputs = cast(A, np.empty((stop - first, examples), np.float32))

@@ -2,8 +2,8 @@
 
 `columns` is (neurons, examples), one contiguous row per neuron. Every loop runs over one-dimensional views and carries
 no running sum where LLVM may not reorder, so that it becomes vector code without Intel's SVML. Compiled once a
-machine and kept in __pycache__ (9 s for all kernels); the results hang on no number of threads, each
-row being summed by one thread in one order.
+machine and kept in __pycache__ (9 s for all kernels). Each row is summed by one thread in one order, so the results do
+not depend on the number of threads.
 """
 
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numba
 import numpy as np
 
+from goodsubnet.runtime.compiling import compiled, prange
+
 if TYPE_CHECKING:
     # As what these are used here: numba itself has no types.
     F = TypeVar("F", bound=Callable[..., object])
 
     def njit(**options: object) -> Callable[[F], F]: ...
 
-    def prange(stop: int) -> range: ...
-
     def intrinsic(function: Callable[..., object]) -> Callable[[Any, Any], Any]: ...
 
     def overload(function: Callable[..., object], jit_options: dict[str, set[str]]) -> Callable[[F], F]: ...
 else:
-    from numba import njit, prange
+    from numba import njit
     from numba.extending import intrinsic, overload
 
 # Examples summed in the precision of the outputs before the sum is carried on in float64.
@@ -122,7 +122,7 @@ def _softplus_parts(
         positive[i] += max(t, number(0))
 
 
-@njit(parallel=True, cache=True, fastmath=_ELEMENTWISE)
+@compiled(parallel=True, fastmath=_ELEMENTWISE)
 def softplus_sums(
     columns: np.ndarray,
     neurons: np.ndarray,
@@ -184,7 +184,7 @@ def _quartic_block(
     return a0, a1, a2, a3
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def quartic_sums(columns: np.ndarray, neurons: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
     """out[n] = sum over examples of w1 phi + w2 phi^2 + w3 phi^3 + w4 phi^4, w = `weights` (4, examples).
 
@@ -243,7 +243,7 @@ def _four_products(
     return a0, a1, a2, a3, b0, b1, b2, b3
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def products_with_four(columns: np.ndarray, neurons: np.ndarray, others: np.ndarray, out: np.ndarray) -> None:
     """out[:, n] = inner products of row neurons[n] with the four rows of `others`, float64, summed in float64."""
     count = neurons.shape[0]
@@ -277,7 +277,7 @@ def _moments(phi: np.ndarray, targets: np.ndarray) -> tuple[float, float, float,
     return second, fourth, fifth, product
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def moments(columns: np.ndarray, targets: np.ndarray, out: np.ndarray) -> None:
     """out[:, n] = max |phi|, sum phi^2, sum phi^4, sum |phi|^5, <phi, targets> of row n, in float64.
 

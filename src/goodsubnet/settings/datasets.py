@@ -41,6 +41,10 @@ class SourceSettings(Model):
         """How many test images there are, roughly."""
         return TEST_IMAGES
 
+    def nonzero(self) -> float:
+        """The share of the images' numbers that are not zero, roughly: two-layer networks compute with these alone."""
+        return 1.0
+
     def classes_there(self, data_dir: str) -> dict[str, int] | None:
         """As `classes`, from a look at the data, where that is cheap; else None.
 

@@ -38,6 +38,9 @@ class Settings(SourceSettings):
     def image(self) -> tuple[int, int, int]:
         return 1, 8, 8
 
+    def nonzero(self) -> float:
+        return 0.51
+
     def test_images(self) -> int:
         return sum(_test_class_counts(self.test_share))
 

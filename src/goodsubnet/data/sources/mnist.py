@@ -59,6 +59,9 @@ class Settings(SourceSettings):
     def image(self) -> tuple[int, int, int]:
         return 1, 28, 28
 
+    def nonzero(self) -> float:
+        return 0.19
+
 
 def load(settings: Settings, data_dir: str) -> LoadedData:
     """The data set as `data.loading.load_source` describes it."""

@@ -1,13 +1,13 @@
 """Take up a checkpoint of a two-layer network that was trained elsewhere, and measure it."""
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from goodsubnet.data.inputs import network_inputs
 from goodsubnet.exchange.foreign import fitted_two_layer, read_state
 from goodsubnet.networks.two_layer import forward_in_blocks
 from goodsubnet.runtime.jobs import Job
 from goodsubnet.runtime.machine import Machine
+from goodsubnet.runtime.threads import limited_threads
 from goodsubnet.settings.stages import TwoLayerAdoptSettings
 from goodsubnet.stages.contract import Arrays, Measured
 from goodsubnet.training.losses import accuracy, mean_loss, targets_of
@@ -30,7 +30,7 @@ def adopt(job: Job[TwoLayerAdoptSettings], machine: Machine, iteration: int) -> 
     job.facts["threads"] = settings.threads
     job.temporary = machine.temporary
     measured: Measured = {}
-    with threadpool_limits(settings.threads):
+    with limited_threads(settings.threads):
         for part, (images, labels) in parts.items():
             rows = network_inputs(images, pixel_max, settings.inputs)
             outputs, targets = (

@@ -1,11 +1,10 @@
 """Observe a checkpoint of a two-layer network, as a stopping rule sees it."""
 
-from threadpoolctl import threadpool_limits
-
 from goodsubnet.data.inputs import network_inputs
 from goodsubnet.networks.two_layer import initial_weights_of
 from goodsubnet.runtime.jobs import Task
 from goodsubnet.runtime.machine import Machine
+from goodsubnet.runtime.threads import limited_threads
 from goodsubnet.settings.stages import TwoLayerObserveSettings
 from goodsubnet.stopping.observation import Observation, draw_probe
 from goodsubnet.stopping.two_layer import observe as observe_weights
@@ -28,7 +27,7 @@ def observe(job: Task[TwoLayerObserveSettings], _machine: Machine, seed: int, it
         else initial_weights_of(settings.architecture, inputs.shape[1], *names)
     )
     job.facts["threads"] = settings.threads
-    with threadpool_limits(settings.threads):
+    with limited_threads(settings.threads):
         return observe_weights(
             {name: checkpoint[name] for name in "ab"},
             inputs,

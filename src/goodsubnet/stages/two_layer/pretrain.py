@@ -1,19 +1,23 @@
 """Train a two-layer network from one checkpoint to the next, and measure it there."""
 
+from collections.abc import Callable
+
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from goodsubnet.data.inputs import network_inputs
 from goodsubnet.data.order import BatchOrder
-from goodsubnet.networks.two_layer import initial_weights_of
+from goodsubnet.networks.two_layer import forward, forward_in_blocks, initial_weights_of
+from goodsubnet.runtime.devices import Device
 from goodsubnet.runtime.jobs import Job
 from goodsubnet.runtime.machine import Machine
 from goodsubnet.runtime.progress import Saving
 from goodsubnet.runtime.signals import deferred_signals
+from goodsubnet.runtime.threads import limited_threads
 from goodsubnet.settings.stages import TwoLayerPretrainSettings
 from goodsubnet.settings.training import StableFraction
 from goodsubnet.stages.contract import Arrays, Measured
 from goodsubnet.training.losses import accuracy, mean_loss, targets_of
+from goodsubnet.training.two_layer import descend, trained_on
 
 
 def pretrain(
@@ -23,60 +27,97 @@ def pretrain(
 
     The job's inputs are `data`, `subset` and, but for the first checkpoint, `previous`.
     """
-    settings, architecture = job.settings, job.settings.architecture
+    settings = job.settings
     leased = job.acquire(machine, settings.threads)
+    weights, start = _starting_point(job, seed)
+    data, subset = job.tensors("data"), job.tensors("subset")["indices"]
+    pixel_max = int(data["pixel_max"][0])
+    rows = network_inputs(data["train_images"][subset], pixel_max, settings.inputs)
+    labels = {"train": data["train_labels"][subset], "test": data["test_labels"]}
+    step = _step(job, seed, rows)
+    order = BatchOrder(seed, len(rows), settings.batch_size)
+
+    def after_iteration(weights_now: Callable[[], Arrays]) -> Callable[[int], None]:
+        return saving.of(job, start, iteration, lambda done: {**weights_now(), "iteration": np.array([done])})
+
+    print(f"training from iteration {start:,} to {iteration:,} on {leased.name}", flush=True)
+    train = _on_processor if leased.kind == "cpu" else _on_accelerator
+    targets = targets_of(labels["train"], settings.loss)
+    weights = train(leased, settings, weights, rows, targets, step, order, start, iteration, after_iteration)
+
+    measured: Measured = {"learning_rate_per_neuron": step / settings.architecture.width}
+    with limited_threads(settings.threads):
+        for part in ("train", "test"):
+            if part == "test":
+                rows = network_inputs(data["test_images"], pixel_max, settings.inputs)
+            outputs = forward_in_blocks(weights, rows, settings.architecture.activation)
+            goal = targets_of(labels[part], settings.loss)
+            measured[f"dense_{part}_accuracy"] = accuracy(outputs, goal)
+            measured[f"dense_{part}_loss"] = mean_loss(outputs, goal, settings.loss)
+    return {**weights, "iteration": np.array([iteration])}, measured
+
+
+def _on_processor(
+    _: Device,
+    settings: TwoLayerPretrainSettings,
+    weights: Arrays,
+    rows: np.ndarray,
+    targets: np.ndarray,
+    step: float,
+    order: BatchOrder,
+    start: int,
+    stop: int,
+    after_iteration: Callable[[Callable[[], Arrays]], Callable[[int], None]],
+) -> Arrays:
+    """The weights after iteration `stop`."""
+    with limited_threads(settings.threads), deferred_signals():
+        network = trained_on(weights, rows, settings.architecture.activation, order.batch_size)
+        descend(network, targets, settings.loss, step, order, start, stop, after_iteration(network.weights))
+    return network.weights()
+
+
+def _on_accelerator(
+    leased: Device,
+    settings: TwoLayerPretrainSettings,
+    weights: Arrays,
+    rows: np.ndarray,
+    targets: np.ndarray,
+    step: float,
+    order: BatchOrder,
+    start: int,
+    stop: int,
+    after_iteration: Callable[[Callable[[], Arrays]], Callable[[int], None]],
+) -> Arrays:
+    """The same, by torch."""
     # After the device was leased: torch looks at the devices when it is imported.
     import torch
 
-    from goodsubnet.networks.two_layer import forward, forward_in_blocks
     from goodsubnet.training.loop import LOSSES, GradientDescent, prepare_torch, tensor_batches, train
 
     prepare_torch(leased, settings.threads, settings.deterministic)
-    weights, start = _starting_point(job, seed)
-    data, subset = job.tensors("data"), job.tensors("subset")["indices"]
-    images = {"train": data["train_images"][subset], "test": data["test_images"]}
-    labels = {"train": data["train_labels"][subset], "test": data["test_labels"]}
-    pixel_max, activation = int(data["pixel_max"][0]), architecture.activation
 
     def on_device(array: np.ndarray) -> torch.Tensor:
         return torch.tensor(array, device=leased.torch_device)
 
-    rows = network_inputs(images["train"], pixel_max, settings.inputs)
-    step = _step(job, seed, rows)
-    inputs = on_device(rows)
-    targets = on_device(targets_of(labels["train"], settings.loss))
     parameters = {name: on_device(array).requires_grad_() for name, array in weights.items()}
-    order = BatchOrder(seed, len(inputs), settings.batch_size)
 
-    def checkpoint(done: int) -> dict[str, np.ndarray]:
-        arrays = {name: parameter.detach().cpu().numpy() for name, parameter in parameters.items()}
-        return {**arrays, "iteration": np.array([done])}
+    def weights_now() -> Arrays:
+        return {name: parameter.detach().cpu().numpy() for name, parameter in parameters.items()}
 
-    print(f"training from iteration {start:,} to {iteration:,} on {leased.name}", flush=True)
     with deferred_signals():
         train(
             GradientDescent(parameters.values(), step),
-            lambda x, y: LOSSES[settings.loss](forward(parameters, x, activation), y),
-            tensor_batches(inputs, targets, order, start, iteration),
+            lambda x, y: LOSSES[settings.loss](forward(parameters, x, settings.architecture.activation), y),
+            tensor_batches(on_device(rows), on_device(targets), order, start, stop),
             start,
-            iteration,
-            saving.of(job, start, iteration, checkpoint),
+            stop,
+            after_iteration(weights_now),
         )
-
-    measured: Measured = {"learning_rate_per_neuron": step / architecture.width}
-    with torch.no_grad():
-        for part in ("train", "test"):
-            if part == "test":
-                inputs = on_device(network_inputs(images["test"], pixel_max, settings.inputs))
-            outputs = forward_in_blocks(parameters, inputs, activation)
-            goal = targets_of(labels[part], settings.loss)
-            measured[f"dense_{part}_accuracy"] = accuracy(outputs, goal)
-            measured[f"dense_{part}_loss"] = mean_loss(outputs, goal, settings.loss)
-    return checkpoint(iteration), measured
+    return weights_now()
 
 
 def _starting_point(job: Job[TwoLayerPretrainSettings], seed: int) -> tuple[dict[str, np.ndarray], int]:
-    """Weights and the number of iterations they have had: what was saved last, the checkpoint before, or initial."""
+    """Weights and how long they were trained: what was saved last, the checkpoint before, or initial ones."""
     kept = job.starting_point()
     if kept is not None:
         return {name: kept[name] for name in "ab"}, int(kept["iteration"][0])
@@ -97,7 +138,7 @@ def _step(job: Job[TwoLayerPretrainSettings], seed: int, inputs: np.ndarray) -> 
         return rate * (architecture.width if settings.lr_scaling == "per_neuron" else 1)
     from goodsubnet.theory.tangent import largest_stable_step
 
-    with threadpool_limits(settings.threads):
+    with limited_threads(settings.threads):
         stable = largest_stable_step(_initial_weights(job, seed), inputs, architecture.activation, settings.loss)
     # Six digits, so that the step does not depend on how the sums in it were split.
     return float(f"{rate.stable_fraction * stable:.6g}")

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from goodsubnet.data.inputs import network_inputs
 from goodsubnet.pruning.contract import neuron_method
 from goodsubnet.runtime.devices import require_torch
 from goodsubnet.runtime.jobs import Task
 from goodsubnet.runtime.machine import Machine
+from goodsubnet.runtime.threads import limited_threads
 from goodsubnet.selection.candidates import Candidates
 from goodsubnet.settings.stages import NeuronPruneSettings
 from goodsubnet.training.losses import targets_of
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def prune(job: Task[NeuronPruneSettings], machine: Machine, seed: int) -> dict[str, np.ndarray]:
     """The chosen neurons in order, the trace of the selection, and the shares and weights of the distinct ones.
 
-    A distinct neuron is one with a share in the output. The trace is `losses`, `sizes` and `passes`, a number each for
-    every step (`selection.trace`), and `gaps` where the method certifies its shares. The job's inputs are `data`,
+    A distinct neuron is one with a share in the output. The trace is `losses`, `sizes` and `passes`, each with one
+    number per step (`selection.trace`), and `gaps` where the method certifies its shares. The job's inputs are `data`,
     `subset` and `checkpoint`.
     """
     settings, method = job.settings, job.settings.chosen
@@ -41,7 +41,7 @@ def prune(job: Task[NeuronPruneSettings], machine: Machine, seed: int) -> dict[s
         on_device = [torch.from_numpy(array).to(leased.torch_device) for array in (images, targets)]
         images, targets = on_device[0], on_device[1]
     candidates = Candidates(weights, images, targets, settings.activation, settings.loss, settings.threads, job.workers)
-    with threadpool_limits(settings.threads):
+    with limited_threads(settings.threads):
         selection = neuron_method(method).select(candidates, method, seed)
     kept, share = selection.shares()
     changed = selection.weights or {name: array[kept] for name, array in weights.items()}

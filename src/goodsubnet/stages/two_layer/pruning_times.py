@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from goodsubnet.data.randomness import random_generator
 from goodsubnet.networks.two_layer import initial_weights
@@ -12,6 +11,7 @@ from goodsubnet.runtime.artifacts import Json
 from goodsubnet.runtime.group import Alone, Workers
 from goodsubnet.runtime.jobs import Task
 from goodsubnet.runtime.machine import Machine
+from goodsubnet.runtime.threads import limited_threads
 from goodsubnet.runtime.workers.turns import in_turns, places
 from goodsubnet.selection.candidates import Candidates
 from goodsubnet.settings.methods import NeuronMethodSettings
@@ -45,7 +45,7 @@ def pruning_times(job: Task[NeuronTimesSettings], machine: Machine, seed: int) -
         candidates = Candidates(weights, images, targets, "relu", settings.loss, settings.threads, workers)
         return neuron_method(method).select(candidates, method, seed).neurons
 
-    with threadpool_limits(settings.threads):
+    with limited_threads(settings.threads):
         rows = in_turns(job.workers, settings.workers, settings.repetitions, select)
     named = {"what": "two-layer network", "channels": settings.width}
     return {"rows": cast(Json, [{**named, **row} for row in rows]), "places": places(leased, settings.threads)}
