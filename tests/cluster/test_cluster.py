@@ -77,7 +77,7 @@ def test_the_chain_gives_what_it_gives_on_one_machine(cluster: Slurm, tmp_path_f
     assert {rule: len(jobs) for rule, jobs in ran.items()} == {"pretrain": 4, "prune": 8, "evaluate": 8, "terms": 4}
     assert sum(job["WorkDir"] == str(together.folder) for job in cluster.jobs()) == 24
     # What workflow/stages/ says.
-    assert {job["MinMemoryNode"] for job in ran["pretrain"]} == {"1501M"}
+    assert {job["MinMemoryNode"] for job in ran["pretrain"]} == {"601M"}
     assert {job["TimeLimit"] for job in ran["evaluate"]} == {"00:11:00"}
     assert together.plan() == {}
 
@@ -115,10 +115,10 @@ def test_a_segment_that_is_stopped_goes_on_where_it_was(
     straight, project = (project_in(tmp_path_factory.mktemp(name)) for name in ("straight", "stopped"))
     for each in (straight, project):
         each.experiment["examples"] = [40]
-        each.experiment["pretrain"].update(iterations=25_000, checkpoints=[25_000])
-        each.settings["save_every"] = {"iterations": 500, "seconds": 1000.0}
+        each.experiment["pretrain"].update(iterations=400_000, checkpoints=[400_000])
+        each.settings["save_every"] = {"iterations": 5000, "seconds": 1000.0}
     on_this_machine(straight, "pretrain_all")
-    log = project.folder / f"results/logs/small/pretrain/{NETWORK}/iteration-25000.log"
+    log = project.folder / f"results/logs/small/pretrain/{NETWORK}/iteration-400000.log"
     beginnings: list[int] = []
 
     def progress() -> list[bytes]:
