@@ -156,8 +156,8 @@ def test_a_segment_that_is_stopped_goes_on_where_it_was(
 def test_a_job_without_memory_is_tried_again_with_more(cluster: Slurm, project: Project) -> None:
     project.experiment.update(examples=[40])
     project.experiment["pretrain"].update(iterations=10, checkpoints=[10])
-    project.snakemake(*SLURM, "--set-resources", "pretrain:mem_mb=300 * attempt ** 3", "--", "pretrain_all")
-    assert [job["MinMemoryNode"] for job in jobs_of(cluster, project, "pretrain")] == ["300M", "2400M"]
+    project.snakemake(*SLURM, "--set-resources", "pretrain:mem_mb=100 * attempt ** 3", "--", "pretrain_all")
+    assert [job["MinMemoryNode"] for job in jobs_of(cluster, project, "pretrain")] == ["100M", "800M"]
 
 
 def test_two_jobs_never_hold_the_same_device(cluster: Slurm, tmp_path: Path) -> None:
