@@ -424,10 +424,24 @@ def _outputs_of_block(hidden: np.ndarray, outer: np.ndarray, sums: np.ndarray) -
 
 
 @njit()
-def _clear(hidden: np.ndarray, rows: int) -> None:
-    for e in range(rows):
+def _fill(
+    hidden: np.ndarray,
+    weights: np.ndarray,
+    order: np.ndarray,
+    starts: np.ndarray,
+    places: np.ndarray,
+    values: np.ndarray,
+    start: int,
+    count: int,
+) -> None:
+    """Hidden values of the rows from `start` on, so many, for a block's weights. start: a multiple of a group."""
+    size = values.shape[1]
+    for e in range(count):
         for i in range(LANES):
             hidden[e, i] = 0
+    for tile in range(starts.shape[0]):
+        stop_group = (start + count + size - 1) // size
+        _add_products(hidden, weights, order, starts[tile], places, values, start // size, stop_group, start)
 
 
 @njit()
@@ -450,16 +464,13 @@ def _neuron_outputs(
     values: np.ndarray,
     outputs: np.ndarray,
 ) -> None:
-    examples, size = outputs.shape[1], values.shape[1]
+    examples = outputs.shape[1]
     for block in range(first, stop):
         hidden = _scratch()
         rows = outputs[block * LANES : (block + 1) * LANES]
         for start in range(0, examples, ROWS):
             count = min(ROWS, examples - start)
-            _clear(hidden, count)
-            for tile in range(starts.shape[0]):
-                first_group, stop_group = start // size, (start + count + size - 1) // size
-                _add_products(hidden, inner[block], order, starts[tile], places, values, first_group, stop_group, start)
+            _fill(hidden, inner[block], order, starts, places, values, start, count)
             _turned(hidden[:count], outer[block], rows, start)
 
 
@@ -475,15 +486,12 @@ def _block_sums(
     values: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    examples, size = sums.shape[1], values.shape[1]
+    examples = sums.shape[1]
     for block in range(first, stop):
         hidden = _scratch()
         for start in range(0, examples, ROWS):
             count = min(ROWS, examples - start)
-            _clear(hidden, count)
-            for tile in range(starts.shape[0]):
-                first_group, stop_group = start // size, (start + count + size - 1) // size
-                _add_products(hidden, inner[block], order, starts[tile], places, values, first_group, stop_group, start)
+            _fill(hidden, inner[block], order, starts, places, values, start, count)
             _outputs_of_block(hidden, outer[block], sums[block, start : start + count])
 
 
@@ -552,10 +560,7 @@ def descend_and_forward(
                 0,
             )
         if count > 0:
-            _clear(values_of_block, count)
-            groups = starts.shape[1] - 1
-            for tile in range(starts.shape[0]):
-                _add_products(values_of_block, weights, order, starts[tile], places, values, 0, groups, 0)
+            _fill(values_of_block, weights, order, starts, places, values, 0, count)
             if relu:
                 _outputs_of_block(values_of_block, outer[block], sums[block])
 

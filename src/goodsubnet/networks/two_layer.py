@@ -72,7 +72,7 @@ def _for_passes(width: int, inputs: object, activation: str) -> "Inputs | None":
         return None
     from goodsubnet.networks.passes import Inputs, is_sparse
 
-    return Inputs(inputs) if is_sparse(inputs) else None
+    return Inputs(inputs, sparse=True) if is_sparse(inputs) else None
 
 
 def forward(weights: Mapping[str, A], inputs: A, activation: str) -> A:

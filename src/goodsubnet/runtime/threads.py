@@ -15,6 +15,7 @@ _limits: list[int] = []
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
     """So many at most, within the block."""
+    before = sys.modules["numba"].get_num_threads() if "numba" in sys.modules else None
     _limits.append(threads)
     try:
         with threadpool_limits(threads):
@@ -22,17 +23,18 @@ def limited_threads(threads: int) -> Iterator[None]:
             yield
     finally:
         _limits.pop()
-        limit_numba()
+        if _limits:
+            limit_numba()
+        elif "numba" in sys.modules:
+            numba = sys.modules["numba"]
+            numba.set_num_threads(numba.config.NUMBA_NUM_THREADS if before is None else before)
 
 
 def limit_numba() -> None:
-    """Bring numba's number in line with the block; called when numba is loaded, too."""
-    if "numba" not in sys.modules:
-        return
-    import numba
-
-    most: int = numba.config.NUMBA_NUM_THREADS
-    numba.set_num_threads(max(1, min(_limits[-1], most)) if _limits else most)
+    """Bring numba's number in line with the block; called when numba is loaded, too. Outside a block it stays."""
+    if _limits and "numba" in sys.modules:
+        numba = sys.modules["numba"]
+        numba.set_num_threads(max(1, min(_limits[-1], numba.config.NUMBA_NUM_THREADS)))
 
 
 def in_threads(work: Callable[..., None], count: int, *arguments: object) -> None:

@@ -115,7 +115,7 @@ def test_large_networks_take_these_passes_and_give_what_small_ones_do(monkeypatc
     plain = two_layer.neuron_outputs(weights, rows, "relu"), two_layer.forward_in_blocks(weights, rows, "relu")
     monkeypatch.setattr(two_layer, "LARGE", 1)
     called = []
-    monkeypatch.setattr(passes, "Inputs", lambda rows, of=passes.Inputs: called.append(1) or of(rows))
+    monkeypatch.setattr(passes, "Inputs", lambda rows, sparse, of=passes.Inputs: called.append(1) or of(rows, sparse))
     outputs = two_layer.neuron_outputs(weights, rows, "relu")
     assert outputs.T.flags.c_contiguous
     assert outputs == pytest.approx(plain[0], abs=1e-6)

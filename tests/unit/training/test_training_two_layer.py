@@ -75,7 +75,8 @@ def in_float64(weights, rows, targets, activation, loss, step, order, stop):
 )
 def test_a_step_is_that_of_the_formulas(kind, activation, loss, width, examples, inputs, batch, density, seed):
     weights, rows, targets = problem(width, examples, inputs, density, seed)
-    arguments = (weights, rows, targets, activation, loss, 2.0 * width, BatchOrder(seed, examples, batch))
+    # A step at which gradient descent is stable: a larger one multiplies the roundings of the steps before it.
+    arguments = (weights, rows, targets, activation, loss, 0.1 * width, BatchOrder(seed, examples, batch))
     (found,) = trained(kind, *arguments, [3])
     wanted = in_float64(*arguments, 3)
     moved = max(np.abs(wanted[name] - weights[name]).max() for name in "ab")

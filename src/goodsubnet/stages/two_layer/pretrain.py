@@ -1,6 +1,7 @@
 """Train a two-layer network from one checkpoint to the next, and measure it there."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -41,9 +42,9 @@ def pretrain(
         return saving.of(job, start, iteration, lambda done: {**weights_now(), "iteration": np.array([done])})
 
     print(f"training from iteration {start:,} to {iteration:,} on {leased.name}", flush=True)
-    train = _on_processor if leased.kind == "cpu" else _on_accelerator
     targets = targets_of(labels["train"], settings.loss)
-    weights = train(leased, settings, weights, rows, targets, step, order, start, iteration, after_iteration)
+    segment = _Segment(settings, rows, targets, step, order, start, iteration, after_iteration)
+    weights = segment.on_processor(weights) if leased.kind == "cpu" else segment.on_accelerator(weights, leased)
 
     measured: Measured = {"learning_rate_per_neuron": step / settings.architecture.width}
     with limited_threads(settings.threads):
@@ -57,63 +58,64 @@ def pretrain(
     return {**weights, "iteration": np.array([iteration])}, measured
 
 
-def _on_processor(
-    _: Device,
-    settings: TwoLayerPretrainSettings,
-    weights: Arrays,
-    rows: np.ndarray,
-    targets: np.ndarray,
-    step: float,
-    order: BatchOrder,
-    start: int,
-    stop: int,
-    after_iteration: Callable[[Callable[[], Arrays]], Callable[[int], None]],
-) -> Arrays:
-    """The weights after iteration `stop`."""
-    with limited_threads(settings.threads), deferred_signals():
-        network = trained_on(weights, rows, settings.architecture.activation, order.batch_size)
-        descend(network, targets, settings.loss, step, order, start, stop, after_iteration(network.weights))
-    return network.weights()
+@dataclass(frozen=True)
+class _Segment:
+    """A training from iteration `start` to `stop`. after_iteration: what to call, given what tells the weights."""
 
+    settings: TwoLayerPretrainSettings
+    rows: np.ndarray
+    targets: np.ndarray
+    step: float
+    order: BatchOrder
+    start: int
+    stop: int
+    after_iteration: Callable[[Callable[[], Arrays]], Callable[[int], None]]
 
-def _on_accelerator(
-    leased: Device,
-    settings: TwoLayerPretrainSettings,
-    weights: Arrays,
-    rows: np.ndarray,
-    targets: np.ndarray,
-    step: float,
-    order: BatchOrder,
-    start: int,
-    stop: int,
-    after_iteration: Callable[[Callable[[], Arrays]], Callable[[int], None]],
-) -> Arrays:
-    """The same, by torch."""
-    # After the device was leased: torch looks at the devices when it is imported.
-    import torch
+    def on_processor(self, weights: Arrays) -> Arrays:
+        """The weights afterwards."""
+        settings = self.settings
+        with limited_threads(settings.threads), deferred_signals():
+            network = trained_on(weights, self.rows, settings.architecture.activation, self.order.batch_size)
+            descend(
+                network,
+                self.targets,
+                settings.loss,
+                self.step,
+                self.order,
+                self.start,
+                self.stop,
+                self.after_iteration(network.weights),
+            )
+            return network.weights()
 
-    from goodsubnet.training.loop import LOSSES, GradientDescent, prepare_torch, tensor_batches, train
+    def on_accelerator(self, weights: Arrays, leased: Device) -> Arrays:
+        """The same, by torch."""
+        # After the device was leased: torch looks at the devices when it is imported.
+        import torch
 
-    prepare_torch(leased, settings.threads, settings.deterministic)
+        from goodsubnet.training.loop import LOSSES, GradientDescent, prepare_torch, tensor_batches, train
 
-    def on_device(array: np.ndarray) -> torch.Tensor:
-        return torch.tensor(array, device=leased.torch_device)
+        settings = self.settings
+        prepare_torch(leased, settings.threads, settings.deterministic)
 
-    parameters = {name: on_device(array).requires_grad_() for name, array in weights.items()}
+        def on_device(array: np.ndarray) -> torch.Tensor:
+            return torch.tensor(array, device=leased.torch_device)
 
-    def weights_now() -> Arrays:
-        return {name: parameter.detach().cpu().numpy() for name, parameter in parameters.items()}
+        parameters = {name: on_device(array).requires_grad_() for name, array in weights.items()}
 
-    with deferred_signals():
-        train(
-            GradientDescent(parameters.values(), step),
-            lambda x, y: LOSSES[settings.loss](forward(parameters, x, settings.architecture.activation), y),
-            tensor_batches(on_device(rows), on_device(targets), order, start, stop),
-            start,
-            stop,
-            after_iteration(weights_now),
-        )
-    return weights_now()
+        def weights_now() -> Arrays:
+            return {name: parameter.detach().cpu().numpy() for name, parameter in parameters.items()}
+
+        with deferred_signals():
+            train(
+                GradientDescent(parameters.values(), self.step),
+                lambda x, y: LOSSES[settings.loss](forward(parameters, x, settings.architecture.activation), y),
+                tensor_batches(on_device(self.rows), on_device(self.targets), self.order, self.start, self.stop),
+                self.start,
+                self.stop,
+                self.after_iteration(weights_now),
+            )
+        return weights_now()
 
 
 def _starting_point(job: Job[TwoLayerPretrainSettings], seed: int) -> tuple[dict[str, np.ndarray], int]:
